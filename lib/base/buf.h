@@ -27,14 +27,15 @@ static inline uint8_t *t2_buf_head(const t2_buf *buf) {
   return buf->data ? buf->data + buf->off : NULL;
 }
 
-/* Room for n more bytes at the end: where to write them, or NULL (no memory; `failed` is set). Moves live
- * bytes to the front before it grows. */
+/* Room for n more bytes at the end: where to write them, or NULL (no memory, or `failed` is set already).
+ * Moves the live bytes to the front where that makes the room and enough was consumed to pay for it; grows by
+ * doubling otherwise. */
 uint8_t *t2_buf_reserve(t2_buf *buf, size_t n);
 /* n bytes were written to what t2_buf_reserve returned. */
 static inline void t2_buf_commit(t2_buf *buf, size_t n) {
   buf->end += n;
 }
-/* Append: 0 or T2_ERR_NOMEM. */
+/* Append all or nothing: 0 or T2_ERR_NOMEM. Nothing is appended once `failed` is set. */
 int t2_buf_append(t2_buf *buf, const void *bytes, size_t n);
 int t2_buf_append_str(t2_buf *buf, t2_str s);
 int t2_buf_append_c(t2_buf *buf, const char *s);

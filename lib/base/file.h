@@ -6,10 +6,10 @@
 #include <sys/types.h>
 
 /* Appends the file's bytes to out. T2_ERR_NOT_FOUND, T2_ERR_LIMIT when it is larger than max, T2_ERR_IO, or
- * T2_ERR_NOMEM. */
+ * T2_ERR_NOMEM; then out holds what it held before. */
 int t2_file_read(const char *path, size_t max, t2_buf *out);
-/* Replaces the file in one step (a temporary beside it, fsync, rename). mode such as 0600. 0, T2_ERR_IO,
- * T2_ERR_NOMEM. */
+/* mode is exact (no umask) in both. Replaces the file in one step (a temporary beside it, fsync, rename).
+ * mode such as 0600. 0, T2_ERR_IO, T2_ERR_NOMEM. */
 int t2_file_write(const char *path, const void *bytes, size_t n, mode_t mode);
 /* Makes the file only if it does not exist, whole or not at all (temporary, then link): T2_ERR_CONFLICT when
  * it does. */

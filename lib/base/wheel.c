@@ -8,6 +8,8 @@
 #define REACH     (((uint64_t)1 << (T2_WHEEL_BITS * T2_WHEEL_LEVELS)) - 1)
 #define NEVER     UINT64_MAX
 
+_Static_assert(T2_WHEEL_SLOTS == 64, "occupied has a bit for each slot");
+
 void t2_wheel_init(t2_wheel *wheel, uint64_t now_ms) {
   wheel->tick = now_ms / T2_WHEEL_TICK_MS;
   wheel->count = 0;

@@ -187,6 +187,20 @@ static void test_sleeping_until_next_is_enough(void **state) {
   }
 }
 
+static void test_a_stopped_timer_wakes_nobody(void **state) {
+  t2_wheel wheel;
+  clocked soon, late;
+
+  t2_wheel_init(&wheel, 0);
+  clocked_init(&soon, &wheel);
+  clocked_init(&late, &wheel);
+  t2_wheel_start(&wheel, &soon.timer, 0, 10);
+  t2_wheel_start(&wheel, &late.timer, 0, 60000);
+  assert_in_range(t2_wheel_next(&wheel, 0), 10, 10 + TICK);
+  t2_wheel_stop(&wheel, &soon.timer);
+  assert_in_range(t2_wheel_next(&wheel, 0), 10000, 60000);
+}
+
 #define MODEL_TIMERS 200
 
 static uint64_t next_random(uint64_t *seed) {
@@ -270,6 +284,7 @@ int main(void) {
       cmocka_unit_test(test_reach_counts_from_now_after_an_idle_time),
       cmocka_unit_test(test_a_clock_that_stands_still_fires_nothing_twice),
       cmocka_unit_test(test_sleeping_until_next_is_enough),
+      cmocka_unit_test(test_a_stopped_timer_wakes_nobody),
       cmocka_unit_test(test_random_operations_agree_with_a_plain_model),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
