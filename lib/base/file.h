@@ -8,8 +8,8 @@
 /* Appends the file's bytes to out. T2_ERR_NOT_FOUND, T2_ERR_LIMIT when it is larger than max, T2_ERR_IO, or
  * T2_ERR_NOMEM; then out holds what it held before. */
 int t2_file_read(const char *path, size_t max, t2_buf *out);
-/* mode is exact (no umask) in both. Replaces the file in one step (a temporary beside it, fsync, rename).
- * mode such as 0600. 0, T2_ERR_IO, T2_ERR_NOMEM. */
+/* Replaces the file in one step (a temporary beside it, fsync, rename). mode, such as 0600, is exact here and
+ * in t2_file_create: no umask is taken off. 0, T2_ERR_IO, T2_ERR_NOMEM. */
 int t2_file_write(const char *path, const void *bytes, size_t n, mode_t mode);
 /* Makes the file only if it does not exist, whole or not at all (temporary, then link): T2_ERR_CONFLICT when
  * it does. */
