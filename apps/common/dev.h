@@ -14,7 +14,7 @@
 
 /* With --dev: app->state_dir gets its default, and the directory and its files are made if they are not
  * there. */
-void t2_app_state(t2_app *app);
+void t2_app_dev_state(t2_app *app);
 /* A file that --option names: when it was not given, the state directory's `name` with --dev, else it is
  * missing. */
 void t2_app_file(t2_app *app, const char **value, const char *option, const char *name);

@@ -8,7 +8,7 @@
  *                   .option_count = T2_COUNT_OF(table)};
  *     int status = t2_app_init(&p.app, &cli, argc, argv);
  *     if (status >= 0) return status;                       // --help, --version, bad usage
- *     ... t2_app_file, t2_app_loopback, t2_app_require, ... // defaults (dev.h); they note what is wrong
+ *     ... t2_app_dev_state, t2_app_file, t2_app_require, ... // defaults (dev.h); they note what is wrong
  *     status = t2_app_start(&p.app, &ops, &p);              // says it; else the loop, signals, --admin
  *     if (status == 0) status = start(&p);                  // t2_control_new, t2_control_start
  *     return t2_app_run(&p.app, status);                    // runs when status is 0; frees everything

@@ -1,0 +1,109 @@
+#include <base/file.h>
+#include <common/dev.h>
+#include <common/state.h>
+#include <limits.h>
+#include <net/certificate.h>
+#include <stdio.h>
+#include <tunnel2/error.h>
+
+#define TOKEN_FILE_MAX 4096
+
+const char *t2_app_path(t2_app *app, const char *dir, const char *name) {
+  return t2_app_own(app, t2_path_join(NULL, dir, name));
+}
+
+static void add_missing(t2_app *app, const char *options) {
+  t2_app_state *state = app->state;
+  size_t n = strlen(state->missing);
+
+  snprintf(state->missing + n, sizeof(state->missing) - n, "%s--%s", n ? ", " : "", options);
+}
+
+/* $XDG_STATE_HOME/tunnel2, or ~/.local/state/tunnel2 (the XDG base directory specification). */
+static const char *default_state_dir(t2_app *app) {
+  char dir[PATH_MAX];
+  size_t n = sizeof(dir);
+
+  if (uv_os_getenv("XDG_STATE_HOME", dir, &n) == 0 && dir[0] == '/') return t2_app_path(app, dir, "tunnel2");
+  n = sizeof(dir);
+  if (uv_os_homedir(dir, &n) == 0) return t2_app_path(app, dir, ".local/state/tunnel2");
+  t2_app_note(app, T2_APP_USAGE, "there is no home directory: --state-dir must be given");
+  return NULL;
+}
+
+void t2_app_dev_state(t2_app *app) {
+  char detail[512] = "";
+
+  if (!app->dev) return;
+  if (!app->state_dir) app->state_dir = default_state_dir(app);
+  if (!app->state_dir) return;
+  int rc = t2_dev_state_ensure(NULL, app->state_dir, detail, sizeof(detail));
+  if (rc)
+    t2_app_note(app, T2_APP_FAILED, "state directory %s: %s", app->state_dir,
+                detail[0] ? detail : t2_strerror(rc));
+}
+
+void t2_app_file_or_none(t2_app *app, const char **value, const char *name) {
+  if (!*value && app->dev && app->state_dir) *value = t2_app_path(app, app->state_dir, name);
+}
+
+void t2_app_file(t2_app *app, const char **value, const char *option, const char *name) {
+  t2_app_file_or_none(app, value, name);
+  t2_app_require(app, option, *value);
+}
+
+void t2_app_require(t2_app *app, const char *option, const char *value) {
+  if (!value && !app->dev) add_missing(app, option);
+}
+
+/* The first line of the file, owned by the app. */
+static const char *read_token(t2_app *app, const char *file) {
+  const char *token = NULL;
+  t2_buf text;
+
+  t2_buf_init(&text, NULL);
+  int rc = t2_file_read(file, TOKEN_FILE_MAX, &text);
+  t2_str all = t2_str_of((const char *)t2_buf_head(&text), t2_buf_len(&text)), line = T2_STR_NULL;
+  if (rc)
+    t2_app_note(app, T2_APP_FAILED, "token file %s: %s", file, t2_strerror(rc));
+  else if (!t2_str_next(&all, '\n', &line))
+    t2_app_note(app, T2_APP_FAILED, "token file %s: there is no token in it", file);
+  else
+    token =
+        t2_app_own(app, t2_strndup(NULL, line.p, line.n && line.p[line.n - 1] == '\r' ? line.n - 1 : line.n));
+  if (text.data) t2_memzero(text.data, text.cap);
+  t2_buf_fini(&text);
+  return token;
+}
+
+void t2_app_token(t2_app *app, const char **token, const char *token_file) {
+  if (*token) return;
+  t2_app_file_or_none(app, &token_file, T2_APP_TOKEN);
+  if (token_file)
+    *token = read_token(app, token_file);
+  else
+    t2_app_require(app, "token or --token-file", NULL);
+}
+
+static bool is_loopback(const char *host) {
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+
+  if (strcmp(host, "localhost") == 0) return true;
+  if (uv_ip4_addr(host, 0, &v4) == 0) return ((const uint8_t *)&v4.sin_addr)[0] == 127;
+  return uv_ip6_addr(host, 0, &v6) == 0 && IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+}
+
+void t2_app_loopback(t2_app *app, const char *option, const char *value) {
+  char text[64] = "";
+  t2_str host;
+  uint16_t port;
+
+  if (!app->dev || !value) return;
+  if (t2_str_hostport(t2_str_c(value), &host, &port) == 0 && host.n < sizeof(text)) {
+    memcpy(text, host.p, host.n);
+    text[host.n] = '\0';
+  }
+  if (!is_loopback(text))
+    t2_app_note(app, T2_APP_USAGE, "--%s %s: with --dev only a loopback HOST:PORT is bound", option, value);
+}
