@@ -1,0 +1,7 @@
+"""lint.shell: shellcheck over every shell script."""
+import tree
+
+scripts = [path for path in tree.files(".sh", under=("tests", "examples"))]
+scripts += [path for path in (tree.Path(".ci/run"),) if (tree.ROOT / path).exists()]
+status, said = tree.run("shellcheck", *scripts)
+tree.end([said.rstrip()] if status else [], f"shellcheck of {len(scripts)} scripts")
