@@ -1,0 +1,112 @@
+#include <client/target.h>
+#include <tunnel2/error.h>
+#include <wire/detail.h>
+
+#define ORIGIN_FORMS "PORT, HOST:PORT or http://HOST:PORT"
+
+typedef struct problem {
+  char *detail;
+  size_t size;
+  const char *forms; /* what would have been right */
+  t2_str text;
+} problem;
+
+static int wrong(const problem *p, int err, const char *why) {
+  t2_str shown = p->text;
+  if (shown.n > 80) shown.n = 80;
+  return t2_detail(p->detail, p->size, err, "\"%.*s\": %s; %s is taken", T2_STR_ARG(shown), why, p->forms);
+}
+
+static bool is_alnum(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* A registered name as the DNS knows them, or an address; the resolver has the last word. */
+static bool is_host(t2_str host) {
+  bool v6 = t2_str_find(host, ':') >= 0;
+  if (host.n == 0 || host.n > 253) return false;
+  for (size_t i = 0; i < host.n; i++) {
+    char c = host.p[i];
+    if (!is_alnum(c) && (c == 0 || !strchr(v6 ? ":.%-_" : ".-_", c))) return false;
+  }
+  return true;
+}
+
+/* "host:port", or "host" with default_port when there is one. */
+static int parse_authority(t2_str authority, uint16_t default_port, t2_target *target, const problem *p) {
+  ptrdiff_t colon = t2_str_rfind(authority, ':'), bracket = t2_str_rfind(authority, ']');
+  target->authority = authority;
+  if (t2_str_find(authority, '@') >= 0) return wrong(p, T2_ERR_INVALID, "a user name has no place in it");
+  if (default_port && (colon < 0 || colon < bracket)) {
+    bool literal = authority.n > 2 && authority.p[0] == '[' && bracket == (ptrdiff_t)authority.n - 1;
+    target->host = literal ? t2_str_of(authority.p + 1, authority.n - 2) : authority;
+    target->port = default_port;
+    if (!literal && bracket >= 0) return wrong(p, T2_ERR_INVALID, "that is no host");
+  } else {
+    int err = t2_str_hostport(authority, &target->host, &target->port);
+    if (err) return wrong(p, T2_ERR_INVALID, colon < 0 ? "the port is missing" : "that is no host and port");
+    if (target->port == 0) return wrong(p, T2_ERR_INVALID, "a port is a number from 1 to 65535");
+  }
+  return is_host(target->host) ? 0 : wrong(p, T2_ERR_INVALID, "that is no host");
+}
+
+/* What stands behind "scheme://". */
+static int parse_rest(t2_str rest, uint16_t default_port, t2_target *target, const problem *p) {
+  size_t n = 0;
+  while (n < rest.n && !strchr("/?#", rest.p[n]))
+    n++;
+  if (rest.n - n > 1 || (rest.n - n == 1 && rest.p[n] != '/'))
+    return wrong(p, T2_ERR_INVALID, "a path has no place in it");
+  return parse_authority(t2_str_of(rest.p, n), default_port, target, p);
+}
+
+/* The part before "://" in *scheme; false when there is none. */
+static bool split_scheme(t2_str text, t2_str *scheme, t2_str *rest) {
+  ptrdiff_t colon = t2_str_find(text, ':');
+  if (colon <= 0 || text.n < (size_t)colon + 3 || memcmp(text.p + colon, "://", 3) != 0) return false;
+  *scheme = t2_str_of(text.p, (size_t)colon);
+  *rest = t2_str_of(text.p + colon + 3, text.n - (size_t)colon - 3);
+  return true;
+}
+
+static bool all_digits(t2_str text) {
+  for (size_t i = 0; i < text.n; i++)
+    if (text.p[i] < '0' || text.p[i] > '9') return false;
+  return text.n > 0;
+}
+
+static int parse_port(t2_str digits, t2_target *target, const problem *p) {
+  uint64_t port;
+  if (t2_str_u64(digits, UINT16_MAX, &port) || port == 0)
+    return wrong(p, T2_ERR_INVALID, "a port is a number from 1 to 65535");
+  *target = (t2_target){.host = T2_STR("localhost"), .port = (uint16_t)port};
+  return 0;
+}
+
+int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_size) {
+  problem p = {detail, detail_size, ORIGIN_FORMS, text};
+  t2_str scheme, rest;
+  *target = (t2_target){0};
+  if (text.n == 0) return wrong(&p, T2_ERR_INVALID, "the target is empty");
+  if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the target is too long");
+  if (split_scheme(text, &scheme, &rest)) {
+    if (t2_str_eq_nocase(scheme, T2_STR("http"))) return parse_rest(rest, 80, target, &p);
+    return wrong(&p, T2_ERR_UNSUPPORTED, "this version speaks only clear HTTP/1.1 to origins");
+  }
+  if (t2_str_starts(text, T2_STR("unix:")))
+    return wrong(&p, T2_ERR_UNSUPPORTED, "this version speaks only clear HTTP/1.1 over TCP to origins");
+  t2_str digits = text.p[0] == ':' ? t2_str_of(text.p + 1, text.n - 1) : text;
+  if (all_digits(digits)) return parse_port(digits, target, &p);
+  return parse_rest(text, 0, target, &p);
+}
+
+int t2_target_parse_https(t2_str text, t2_target *target, char *detail, size_t detail_size) {
+  problem p = {detail, detail_size, "https://HOST:PORT", text};
+  t2_str scheme, rest;
+  *target = (t2_target){0};
+  if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the URL is too long");
+  if (!split_scheme(text, &scheme, &rest)) return wrong(&p, T2_ERR_INVALID, "that is no URL");
+  if (!t2_str_eq_nocase(scheme, T2_STR("https")))
+    return wrong(&p, T2_ERR_UNSUPPORTED, "only https is spoken");
+  return parse_rest(rest, 443, target, &p);
+}
