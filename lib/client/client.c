@@ -1,0 +1,335 @@
+#include <base/random.h>
+#include <client/state.h>
+#include <stdio.h>
+#include <string.h>
+#include <wire/detail.h>
+#include <wire/token.h>
+
+#define BY        "tunnel2-client" /* in Proxy-Status */
+#define DELETE_MS 2000             /* for taking leave of the control plane */
+
+/* ---- Options ---- */
+
+void t2_client_options_init(t2_client_options *options) {
+  *options = (t2_client_options){
+      .size = sizeof(*options),
+      .log_level = T2_LOG_INFO,
+      .server = "https://127.0.0.1:12002",
+      .connect_timeout_ms = 5000,
+      .response_timeout_ms = 30000,
+      .concurrent_max = 1000,
+      .retry_min_ms = 200,
+      .retry_max_ms = 5000,
+  };
+}
+
+/* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
+static int read_options(t2_client_options *out, const t2_client_options *given) {
+  t2_client_options_init(out);
+  const char *server = out->server;
+  size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
+  if (n < sizeof(given->size)) return T2_ERR_INVALID;
+  memcpy(out, given, n);
+  out->size = sizeof(*out);
+  if (!out->server) out->server = server;
+  return 0;
+}
+
+static bool token_is_valid(const char *token) {
+  char field[sizeof("Bearer ") + T2_TOKEN_MAX];
+  t2_str parsed;
+  size_t n = strlen(token);
+  if (n < T2_TOKEN_MIN || n > T2_TOKEN_MAX) return false;
+  snprintf(field, sizeof(field), "Bearer %s", token);
+  return t2_bearer_parse(t2_str_c(field), &parsed) == 0 && parsed.n == n;
+}
+
+static int check_options(const t2_client_options *o, t2_target *server, t2_target *origin, char *detail,
+                         size_t size) {
+  if (!o->origin) return t2_detail(detail, size, T2_ERR_INVALID, "an origin is required");
+  if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
+  if (!token_is_valid(o->token))
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "the token is none: %d to %d of A-Z a-z 0-9 - . _ ~ + / =", T2_TOKEN_MIN, T2_TOKEN_MAX);
+  if (o->session && !t2_session_id_valid(t2_str_c(o->session)))
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "session \"%s\": a UUID, or a name of 3 to 63 of a-z 0-9 and - is taken", o->session);
+  if (o->host_header && (!*o->host_header || !t2_is_field_value(t2_str_c(o->host_header))))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
+  if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
+  int err = t2_target_parse_https(t2_str_c(o->server), server, detail, size);
+  return err ? err : t2_target_parse(t2_str_c(o->origin), origin, detail, size);
+}
+
+/* ---- Life ---- */
+
+static void free_strings(t2_client *client) {
+  const t2_allocator *mem = client->options.allocator;
+  t2_client_options *o = &client->options;
+  if (o->token) t2_memzero((char *)(uintptr_t)o->token, strlen(o->token));
+  const char *strings[] = {o->server, o->token, o->session, o->origin, o->host_header};
+  for (size_t i = 0; i < T2_COUNT_OF(strings); i++)
+    t2_free(mem, (char *)(uintptr_t)strings[i]);
+}
+
+/* Replaces the options' strings by copies. */
+static int copy_strings(t2_client *client, const t2_client_options *given) {
+  t2_client_options *o = &client->options;
+  const t2_allocator *mem = given->allocator;
+  *o = *given;
+  o->server = t2_strdup(mem, given->server);
+  o->token = t2_strdup(mem, given->token);
+  o->origin = t2_strdup(mem, given->origin);
+  o->session = t2_strdup(mem, given->session);
+  o->host_header = t2_strdup(mem, given->host_header);
+  o->ca_file = NULL; /* read once */
+  bool whole = o->server && o->token && o->origin && (o->session || !given->session) &&
+               (o->host_header || !given->host_header);
+  return whole ? 0 : T2_ERR_NOMEM;
+}
+
+/* Everything on the loop has closed. */
+static void on_loop_close(t2_loop *loop, void *user) {
+  t2_client *client = user;
+  const t2_allocator *mem = client->options.allocator;
+  t2_client_close_cb cb = client->on_close;
+  void *close_user = client->close_user;
+  (void)loop;
+  free_strings(client);
+  t2_free(mem, client);
+  if (cb) cb(close_user);
+}
+
+static void on_drain_timer(t2_timer *timer);
+
+static int make_tls(t2_client *client, const char *ca_file, char *detail, size_t size) {
+  static const char *const link_alpn[] = {"h2", NULL};
+  static const char *const uplink_alpn[] = {"http/1.1", NULL};
+  int err = t2_tls_client_new(&client->link_tls, client->loop, ca_file, link_alpn, detail, size);
+  if (err) return err;
+  return t2_tls_client_new(&client->uplink_tls, client->loop, ca_file, uplink_alpn, detail, size);
+}
+
+static int make_pool(t2_client *client, const t2_target *origin) {
+  t2_h1_pool_options options;
+  t2_h1_pool_options_init(&options);
+  options.host = origin->host;
+  options.port = origin->port;
+  options.host_header = t2_str_c(client->options.host_header);
+  options.connect_timeout_ms = client->options.connect_timeout_ms;
+  return t2_h1_pool_new(&client->pool, client->loop, &options);
+}
+
+static int make_link(t2_client *client) {
+  t2_link_options options = {
+      .proxy = &client->control,
+      .tls = client->link_tls,
+      .token = client->options.token,
+      .instance = client->instance,
+      .session = client->session,
+      .retry_min_ms = client->options.retry_min_ms,
+      .retry_max_ms = client->options.retry_max_ms,
+  };
+  int err = t2_target_parse_https(t2_str_c(client->options.server), &options.server, NULL, 0);
+  return err ? err : t2_link_new(&client->link, &options, &t2_client_link_ops, client);
+}
+
+static void init_members(t2_client *client) {
+  t2_proxy_init(&client->proxy, client->loop, BY);
+  t2_proxy_init(&client->control, client->loop, BY);
+  t2_timer_init(&client->drain, on_drain_timer);
+  t2_client_init_session(client);
+  t2_uuid(client->instance);
+  snprintf(client->session, sizeof(client->session), "%s",
+           client->options.session ? client->options.session : "");
+}
+
+int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
+  t2_client_options options;
+  t2_target server, origin;
+  *out = NULL;
+  if (size) *detail = '\0';
+  if (read_options(&options, given))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_client_options_init");
+  int err = check_options(&options, &server, &origin, detail, size);
+  if (err) return err;
+  t2_client *client = t2_calloc(options.allocator, 1, sizeof(*client));
+  if (!client) return T2_ERR_NOMEM;
+  t2_log log = {options.log, options.log_user, options.log_level};
+  err = copy_strings(client, &options);
+  if (err == 0) err = t2_loop_new(&client->loop, uv, options.allocator, &log);
+  if (err) {
+    free_strings(client);
+    t2_free(options.allocator, client);
+    return err;
+  }
+  init_members(client);
+  err = make_tls(client, options.ca_file, detail, size);
+  if (err == 0) err = make_pool(client, &origin);
+  if (err == 0) err = make_link(client);
+  if (err) {
+    t2_client_close(client, NULL, NULL);
+    return err;
+  }
+  *out = client;
+  return 0;
+}
+
+int t2_client_start(t2_client *client) {
+  if (client->state != T2_CLIENT_STATE_NEW || client->closing) return T2_ERR_STATE;
+  client->state = T2_CLIENT_STATE_RUNNING;
+  t2_link_start(client->link);
+  return 0;
+}
+
+static void close_connections(t2_client *client) {
+  t2_loop_timer_stop(client->loop, &client->renewal);
+  t2_loop_timer_stop(client->loop, &client->drain);
+  if (client->link) t2_link_close(client->link);
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
+    if (client->slots[i].uplink) t2_uplink_close(client->slots[i].uplink);
+}
+
+static bool has_uplinks(const t2_client *client) {
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
+    if (client->slots[i].uplink) return true;
+  return false;
+}
+
+/* The proxies outlive the connections, and the loop both. */
+static void dispose(t2_client *client) {
+  client->disposing = false;
+  t2_client_fini_session(client);
+  t2_proxy_fini(&client->proxy);
+  t2_proxy_fini(&client->control);
+  t2_loop_close(client->loop, on_loop_close, client);
+}
+
+void t2_client_settled(t2_client *client) {
+  if (!client->closing)
+    t2_client_drained(client);
+  else if (client->disposing && !client->link && !has_uplinks(client))
+    dispose(client);
+}
+
+void t2_client_close(t2_client *client, t2_client_close_cb cb, void *user) {
+  if (client->closing) return;
+  client->closing = true;
+  client->state = T2_CLIENT_STATE_ENDED;
+  client->on_close = cb;
+  client->close_user = user;
+  close_connections(client);
+  if (client->pool) t2_h1_pool_close(client->pool);
+  if (client->link_tls) t2_tls_unref(client->link_tls);
+  if (client->uplink_tls) t2_tls_unref(client->uplink_tls);
+  client->disposing = true;
+  t2_client_settled(client);
+}
+
+/* ---- Events ---- */
+
+static void log_event(const t2_client *client, const t2_client_event *event) {
+  const t2_log *log = &client->loop->log;
+  const char *entry = event->entry ? event->entry : "the control plane",
+             *reason = event->reason ? event->reason : "";
+  switch (event->type) {
+  case T2_CLIENT_REGISTERED:
+    t2_log_at(log, INFO, "client", "session %s is registered", event->session);
+    break;
+  case T2_CLIENT_CONNECTED:
+    t2_log_at(log, INFO, "client", "uplink to %s is up", entry);
+    break;
+  case T2_CLIENT_READY:
+    t2_log_at(log, INFO, "client", "session %s is published", event->session);
+    break;
+  case T2_CLIENT_LOST:
+    t2_log_at(log, WARN, "client", "lost %s: %s", entry, reason);
+    break;
+  case T2_CLIENT_RETRYING:
+    t2_log_at(log, WARN, "client", "no connection to %s (%s): again in %u ms", entry, reason,
+              (unsigned)event->delay_ms);
+    break;
+  case T2_CLIENT_DRAINING:
+    t2_log_at(log, INFO, "client", "draining: %s", reason);
+    break;
+  case T2_CLIENT_ENDED:
+    t2_log_at(log, INFO, "client", "ended%s%s", *reason ? ": " : "", reason);
+    break;
+  }
+}
+
+void t2_client_emit(t2_client *client, const t2_client_event *event) {
+  if (client->closing) return;
+  log_event(client, event);
+  if (client->options.on_event) client->options.on_event(client, event, client->options.user);
+}
+
+void t2_client_end(t2_client *client, int err, const char *reason) {
+  char kept[256];
+  if (client->state == T2_CLIENT_STATE_ENDED) return;
+  client->state = T2_CLIENT_STATE_ENDED;
+  snprintf(kept, sizeof(kept), "%s", reason); /* it may be part of what is closed now */
+  close_connections(client);
+  t2_client_emit(
+      client,
+      &(t2_client_event){.type = T2_CLIENT_ENDED, .session = client->session, .error = err, .reason = kept});
+}
+
+/* ---- Drain ---- */
+
+/* A session whose id was given may have other clients, or a next one that takes over: it is left to its
+ * lease. */
+void t2_client_drained(t2_client *client) {
+  if (client->state == T2_CLIENT_STATE_DELETING) {
+    t2_client_end(client, 0, "drained");
+  } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client)) {
+    client->state = T2_CLIENT_STATE_DELETING;
+    t2_loop_timer_stop(client->loop, &client->drain);
+    if (client->options.session || !client->link || !t2_link_delete(client->link, DELETE_MS))
+      t2_loop_timer_start(client->loop, &client->drain, 0);
+  }
+}
+
+static void on_drain_timer(t2_timer *timer) {
+  t2_client *client = T2_CONTAINER_OF(timer, t2_client, drain);
+  if (client->state == T2_CLIENT_STATE_DELETING) {
+    t2_client_drained(client);
+    return;
+  }
+  t2_log_at(&client->loop->log, WARN, "client", "%zu exchanges are cut: the time for draining is over",
+            client->proxy.active);
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
+    if (client->slots[i].uplink) t2_uplink_close(client->slots[i].uplink);
+}
+
+void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
+  if (client->state != T2_CLIENT_STATE_NEW && client->state != T2_CLIENT_STATE_RUNNING) return;
+  client->state = T2_CLIENT_STATE_DRAINING;
+  t2_loop_timer_stop(client->loop, &client->renewal);
+  t2_loop_timer_start(client->loop, &client->drain, timeout_ms);
+  t2_client_emit(client, &(t2_client_event){
+                             .type = T2_CLIENT_DRAINING, .session = client->session, .reason = "asked to"});
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->state == T2_CLIENT_STATE_DRAINING; i++)
+    if (client->slots[i].uplink) t2_uplink_drain(client->slots[i].uplink);
+  t2_client_drained(client);
+}
+
+/* ---- What is known ---- */
+
+const char *t2_client_session(const t2_client *client) {
+  return client->session;
+}
+
+void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {
+  t2_client_stats now = {
+      .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
+      .requests = client->proxy.total,
+      .requests_failed = client->failed,
+      .active = client->proxy.active,
+      .uplinks = t2_client_uplinks_up(client),
+      .bytes_to_origin = client->proxy.bytes_up,
+      .bytes_from_origin = client->proxy.bytes_down,
+  };
+  memcpy(stats, &now, now.size);
+}

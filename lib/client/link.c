@@ -1,0 +1,427 @@
+#include <client/backoff.h>
+#include <client/link.h>
+#include <net/dialer.h>
+#include <proxy/fetch.h>
+#include <stdio.h>
+#include <tunnel2/error.h>
+#include <wire/token.h>
+
+#define DIAL_TIMEOUT_MS    10000
+#define REQUEST_TIMEOUT_MS 10000
+#define RETRY_AFTER_MAX    60 /* seconds that a server may ask to be left alone */
+#define UNANSWERED_MAX     2  /* heartbeats */
+
+typedef enum link_state {
+  LINK_IDLE,
+  LINK_DIALLING,
+  LINK_REGISTERING,
+  LINK_OPENING,
+  LINK_UP,
+  LINK_ENDING,
+  LINK_WAITING,
+  LINK_CLOSING
+} link_state;
+
+struct t2_link {
+  link_state state;
+  t2_link_options options;
+  t2_link_ops ops;
+  void *user;
+  t2_loop *loop;
+  t2_dial *dial;
+  t2_h2_conn *h2; /* until its on_close */
+  t2_fetch *fetch;
+  t2_channel *channel;
+  t2_timer timer; /* WAITING: the next attempt; UP: the next heartbeat */
+  t2_backoff backoff;
+  uint64_t seq, answered; /* of heartbeats */
+  unsigned lease_seconds;
+  bool again;      /* register as soon as there is room for a request */
+  bool registered; /* the session was registered on this connection */
+  /* Why the connection is being closed. */
+  int error, status;
+  uint64_t retry_after_s;
+  char reason[256];
+  char session[T2_SESSION_ID_MAX + 1];
+  char path[sizeof("/v1/sessions//channel") + T2_SESSION_ID_MAX];
+  char authorization[sizeof("Bearer ") + T2_TOKEN_MAX];
+  t2_reapable reapable;
+};
+
+/* ---- Lost, and again ---- */
+
+static void dial(t2_link *link);
+
+static void free_link(t2_reapable *reapable) {
+  t2_link *link = T2_CONTAINER_OF(reapable, t2_link, reapable);
+  t2_memzero(link->authorization, sizeof(link->authorization));
+  t2_free(link->loop->mem, link);
+}
+
+static void drop_requests(t2_link *link) {
+  if (link->fetch) t2_fetch_cancel(link->fetch);
+  link->fetch = NULL;
+  if (link->channel) t2_channel_close(link->channel);
+  link->channel = NULL;
+}
+
+static void wait_and_retry(t2_link *link) {
+  uint64_t asked = link->retry_after_s < RETRY_AFTER_MAX ? link->retry_after_s : RETRY_AFTER_MAX;
+  uint64_t delay = t2_backoff_next(&link->backoff, t2_loop_now(link->loop));
+  t2_link_loss loss = {
+      .err = link->error,
+      .status = link->status,
+      .reason = link->reason,
+      .delay_ms = delay > asked * 1000 ? delay : asked * 1000,
+      .was_up = link->registered,
+  };
+  link->state = LINK_WAITING;
+  link->again = link->registered = false;
+  t2_loop_timer_start(link->loop, &link->timer, loss.delay_ms);
+  link->ops.on_lost(link, &loss, link->user);
+}
+
+/* The first cause counts: closing for it has consequences that look like others. */
+static void note(t2_link *link, int err, int status, const char *reason) {
+  if (link->error) return;
+  link->error = err;
+  link->status = status;
+  snprintf(link->reason, sizeof(link->reason), "%s", reason && *reason ? reason : t2_strerror(err));
+}
+
+/* Ends what there is of a connection; the rest comes when it has closed. */
+static void lose(t2_link *link, int err, int status, const char *reason) {
+  if (link->state == LINK_CLOSING || link->state == LINK_ENDING || link->state == LINK_WAITING) return;
+  note(link, err, status, reason);
+  t2_loop_timer_stop(link->loop, &link->timer);
+  drop_requests(link);
+  if (!link->h2) {
+    wait_and_retry(link);
+    return;
+  }
+  link->state = LINK_ENDING;
+  t2_h2_conn_close(link->h2, err);
+}
+
+static void gone(t2_link *link) {
+  link->ops.on_gone(link, link->user);
+  t2_loop_reap(link->loop, &link->reapable, free_link);
+}
+
+static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
+  t2_link *link = user;
+  (void)h2;
+  link->h2 = NULL;
+  if (link->state == LINK_CLOSING) {
+    gone(link);
+  } else if (link->state == LINK_ENDING) {
+    wait_and_retry(link);
+  } else {
+    lose(link, err ? err : T2_ERR_CLOSED, 0, detail);
+  }
+}
+
+/* ---- The channel ---- */
+
+static void beat(t2_link *link) {
+  t2_message message = {.type = T2_MSG_HEARTBEAT, .seq = ++link->seq};
+  if (link->seq - link->answered > UNANSWERED_MAX) {
+    lose(link, T2_ERR_TIMEOUT, 0, "the control plane does not answer heartbeats");
+    return;
+  }
+  link->ops.on_report(link, &message, link->user);
+  int err = t2_channel_send(link->channel, &message);
+  if (err) {
+    lose(link, err, 0, NULL);
+    return;
+  }
+  t2_loop_timer_start(link->loop, &link->timer, link->lease_seconds * 1000ull / 3);
+}
+
+static void on_timer(t2_timer *timer) {
+  t2_link *link = T2_CONTAINER_OF(timer, t2_link, timer);
+  if (link->state == LINK_WAITING)
+    dial(link);
+  else if (link->state == LINK_UP)
+    beat(link);
+}
+
+static void on_channel_open(t2_channel *channel, void *user) {
+  t2_link *link = user;
+  (void)channel;
+  if (link->state != LINK_OPENING) return;
+  link->state = LINK_UP;
+  link->answered = link->seq;
+  t2_backoff_up(&link->backoff, t2_loop_now(link->loop));
+  beat(link);
+}
+
+static void on_lease(t2_link *link, const t2_message *message) {
+  if (message->seq > link->answered && message->seq <= link->seq) link->answered = message->seq;
+  if (message->lease_seconds > 0 && message->lease_seconds <= 86400)
+    link->lease_seconds = (unsigned)message->lease_seconds;
+}
+
+static void on_channel_message(t2_channel *channel, const t2_message *message, void *user) {
+  t2_link *link = user;
+  (void)channel;
+  if (link->state != LINK_UP && link->state != LINK_OPENING) return;
+  if (message->type == T2_MSG_LEASE)
+    on_lease(link, message);
+  else if (message->type == T2_MSG_DRAIN)
+    lose(link, T2_ERR_UNAVAILABLE, 0, "the control plane is draining");
+  else
+    link->ops.on_message(link, message, link->user);
+}
+
+static void on_channel_close(t2_channel *channel, int err, int status, void *user) {
+  t2_link *link = user;
+  char reason[64];
+  (void)channel;
+  link->channel = NULL;
+  snprintf(reason, sizeof(reason), "the control plane refused the channel with %d", status);
+  lose(link, err ? err : T2_ERR_CLOSED, status, status ? reason : "the control channel was closed");
+}
+
+static const t2_channel_ops channel_ops = {
+    .on_open = on_channel_open, .on_message = on_channel_message, .on_close = on_channel_close};
+
+/* ---- Requests ---- */
+
+static int fill_head(t2_link *link, t2_head *head, t2_str method, const char *path) {
+  head->method = method;
+  head->scheme = T2_STR("https");
+  head->authority = link->options.server.authority;
+  head->path = t2_str_c(path);
+  int err = t2_fields_add(&head->fields, T2_STR("authorization"), t2_str_c(link->authorization));
+  if (err == 0) head->fields.list[head->fields.n - 1].sensitive = true;
+  return err;
+}
+
+static void open_channel(t2_link *link) {
+  t2_head head;
+  t2_head_init(&head, link->loop->mem);
+  head.content_length = -1;
+  snprintf(link->path, sizeof(link->path), "/v1/sessions/%s/channel", link->session);
+  link->state = LINK_OPENING;
+  int err = fill_head(link, &head, T2_STR("POST"), link->path);
+  if (err == 0) err = t2_channel_open(&link->channel, link->h2, &head, &channel_ops, link);
+  t2_head_fini(&head);
+  if (err) lose(link, err, 0, NULL);
+}
+
+static int error_of_status(int status) {
+  switch (status) {
+  case 401:
+    return T2_ERR_AUTH;
+  case 403:
+    return T2_ERR_FORBIDDEN;
+  case 404:
+    return T2_ERR_NOT_FOUND;
+  case 409:
+    return T2_ERR_CONFLICT;
+  case 400:
+  case 422:
+    return T2_ERR_INVALID;
+  case 429:
+  case 503:
+    return T2_ERR_UNAVAILABLE;
+  default:
+    return T2_ERR_PROTOCOL;
+  }
+}
+
+static void on_refused(t2_link *link, int status, const t2_head *head, t2_str body) {
+  char detail[160], reason[256];
+  const t2_field *after = t2_fields_get(&head->fields, T2_STR("retry-after"));
+  if (after && t2_str_u64(after->value, UINT32_MAX, &link->retry_after_s)) link->retry_after_s = 0;
+  t2_problem_detail(body, detail, sizeof(detail));
+  const char *what =
+      status == 401 ? "the control plane did not accept the token" : "the control plane refused the session";
+  snprintf(reason, sizeof(reason), "%s (%d)%s%s", what, status, *detail ? ": " : "", detail);
+  lose(link, error_of_status(status), status, reason);
+}
+
+static void on_accepted(t2_link *link, t2_str body) {
+  t2_registration registration;
+  char detail[128];
+  int err = t2_registration_parse(&registration, body, detail, sizeof(detail));
+  if (err) {
+    lose(link, err, 0, detail);
+    return;
+  }
+  snprintf(link->session, sizeof(link->session), "%.*s", T2_STR_ARG(registration.session));
+  link->lease_seconds = registration.lease_seconds;
+  link->registered = true;
+  if (link->state == LINK_REGISTERING) open_channel(link);
+  if (link->state == LINK_OPENING || link->state == LINK_UP)
+    link->ops.on_registered(link, &registration, link->user);
+  t2_registration_fini(&registration);
+}
+
+static void on_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body, void *user) {
+  t2_link *link = user;
+  (void)fetch;
+  link->fetch = NULL;
+  if (err)
+    lose(link, err, 0, err == T2_ERR_TIMEOUT ? "the control plane did not answer the registration" : NULL);
+  else if (status == 201 || status == 200)
+    on_accepted(link, body);
+  else
+    on_refused(link, status, head, body);
+}
+
+static void request_registration(t2_link *link) {
+  t2_head head;
+  t2_buf body;
+  t2_head_init(&head, link->loop->mem);
+  t2_buf_init(&body, link->loop->mem);
+  link->again = false;
+  int err = t2_registration_request(&body, t2_str_c(link->session), link->options.instance);
+  if (err == 0) err = fill_head(link, &head, T2_STR("POST"), "/v1/sessions");
+  if (err == 0) err = t2_fields_add(&head.fields, T2_STR("content-type"), T2_STR("application/json"));
+  head.content_length = (int64_t)t2_buf_len(&body);
+  if (err == 0)
+    err = t2_fetch_start(&link->fetch, link->h2, &head,
+                         t2_str_of((const char *)t2_buf_head(&body), t2_buf_len(&body)), T2_REGISTRATION_MAX,
+                         REQUEST_TIMEOUT_MS, on_answer, link);
+  t2_head_fini(&head);
+  t2_buf_fini(&body);
+  if (err == T2_ERR_UNAVAILABLE)
+    link->again = true;
+  else if (err)
+    lose(link, err, 0, NULL);
+}
+
+/* ---- The connection ---- */
+
+static void on_capacity(t2_h2_conn *h2, void *user) {
+  t2_link *link = user;
+  (void)h2;
+  if (link->again && !link->fetch) request_registration(link);
+}
+
+static void on_going(t2_h2_conn *h2, void *user) {
+  (void)h2;
+  lose(user, T2_ERR_UNAVAILABLE, 0, "the control plane is going away");
+}
+
+static const t2_h2_conn_ops h2_ops = {
+    .on_going = on_going, .on_capacity = on_capacity, .on_close = on_h2_close};
+
+static void on_dialled(t2_dial *dial_, int err, t2_conn *conn, const char *detail, void *user) {
+  t2_link *link = user;
+  t2_h2_conn_options options;
+  (void)dial_;
+  link->dial = NULL;
+  if (err) {
+    lose(link, err, 0, detail);
+    return;
+  }
+  if (!t2_str_eq(t2_conn_alpn(conn), T2_STR("h2"))) {
+    t2_conn_close(conn, T2_ERR_PROTOCOL);
+    lose(link, T2_ERR_PROTOCOL, 0, "the control plane does not speak HTTP/2");
+    return;
+  }
+  t2_h2_conn_options_init(&options, false);
+  options.at = T2_AT_LOCAL;
+  err = t2_h2_conn_new(&link->h2, link->options.proxy, conn, &options, &h2_ops, link);
+  if (err) {
+    lose(link, err, 0, NULL);
+    return;
+  }
+  link->state = LINK_REGISTERING;
+  request_registration(link);
+}
+
+static void dial(t2_link *link) {
+  t2_dial_options options = {
+      .host = link->options.server.host,
+      .port = link->options.server.port,
+      .tls = link->options.tls,
+      .timeout_ms = DIAL_TIMEOUT_MS,
+  };
+  link->state = LINK_DIALLING;
+  link->error = link->status = 0;
+  link->retry_after_s = 0;
+  int err = t2_dial_start(&link->dial, link->loop, &options, on_dialled, link);
+  if (err) lose(link, err, 0, NULL);
+}
+
+/* ---- Calls ---- */
+
+int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops *ops, void *user) {
+  t2_loop *loop = options->proxy->loop;
+  *out = NULL;
+  t2_link *link = t2_calloc(loop->mem, 1, sizeof(*link));
+  if (!link) return T2_ERR_NOMEM;
+  link->options = *options;
+  link->ops = *ops;
+  link->user = user;
+  link->loop = loop;
+  t2_timer_init(&link->timer, on_timer);
+  t2_backoff_init(&link->backoff, options->retry_min_ms, options->retry_max_ms, options->retry_max_ms);
+  snprintf(link->session, sizeof(link->session), "%s", options->session);
+  snprintf(link->authorization, sizeof(link->authorization), "Bearer %s", options->token);
+  *out = link;
+  return 0;
+}
+
+void t2_link_start(t2_link *link) {
+  if (link->state == LINK_IDLE) dial(link);
+}
+
+bool t2_link_registering(const t2_link *link) {
+  return link->again || (link->fetch && link->state != LINK_CLOSING);
+}
+
+bool t2_link_is_up(const t2_link *link) {
+  return link->state == LINK_UP || link->state == LINK_OPENING;
+}
+
+void t2_link_register(t2_link *link) {
+  if (t2_link_is_up(link) && !t2_link_registering(link)) request_registration(link);
+}
+
+static void on_delete_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body,
+                             void *user) {
+  t2_link *link = user;
+  (void)fetch;
+  (void)err;
+  (void)status;
+  (void)head;
+  (void)body;
+  link->fetch = NULL;
+  link->ops.on_deleted(link, link->user);
+}
+
+bool t2_link_delete(t2_link *link, uint64_t timeout_ms) {
+  t2_head head;
+  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
+  if (!t2_link_is_up(link)) return false;
+  if (link->fetch) t2_fetch_cancel(link->fetch);
+  link->fetch = NULL;
+  link->again = false;
+  snprintf(path, sizeof(path), "/v1/sessions/%s", link->session);
+  t2_head_init(&head, link->loop->mem);
+  head.content_length = -1;
+  int err = fill_head(link, &head, T2_STR("DELETE"), path);
+  if (err == 0)
+    err = t2_fetch_start(&link->fetch, link->h2, &head, T2_STR_NULL, T2_REGISTRATION_MAX, timeout_ms,
+                         on_delete_answer, link);
+  t2_head_fini(&head);
+  return err == 0;
+}
+
+void t2_link_close(t2_link *link) {
+  if (link->state == LINK_CLOSING) return;
+  link->state = LINK_CLOSING;
+  t2_loop_timer_stop(link->loop, &link->timer);
+  drop_requests(link);
+  if (link->dial) t2_dial_cancel(link->dial);
+  link->dial = NULL;
+  if (link->h2)
+    t2_h2_conn_close(link->h2, T2_ERR_CANCELLED);
+  else
+    gone(link);
+}

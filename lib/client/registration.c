@@ -1,0 +1,112 @@
+#include <base/base64.h>
+#include <client/registration.h>
+#include <tunnel2/error.h>
+#include <wire/detail.h>
+#include <wire/json.h>
+
+#define PAYLOAD_MAX T2_TICKET_MAX
+
+int t2_registration_request(t2_buf *out, t2_str session, const char *instance) {
+  json_t *body = json_pack("{s:s}", "instance", instance);
+  int err = body ? 0 : T2_ERR_NOMEM;
+  if (err == 0 && session.n && json_object_set_new(body, "session", json_stringn(session.p, session.n)))
+    err = T2_ERR_NOMEM;
+  char *text = err ? NULL : json_dumps(body, JSON_COMPACT);
+  json_decref(body);
+  if (!text) return T2_ERR_NOMEM;
+  err = t2_buf_append_c(out, text);
+  free(text);
+  return err;
+}
+
+static void read_urls(t2_registration *registration) {
+  const json_t *urls = json_object_get(registration->json, "urls");
+  size_t n = json_array_size(urls);
+  for (size_t i = 0; i < n && registration->url_count < T2_REGISTRATION_URLS_MAX; i++) {
+    const char *url = json_string_value(json_array_get(urls, i));
+    if (url) registration->urls[registration->url_count++] = url;
+  }
+}
+
+static void read_entries(t2_registration *registration) {
+  const json_t *entries = json_object_get(registration->json, "entries");
+  size_t n = json_array_size(entries);
+  for (size_t i = 0; i < n && registration->entry_count < T2_MESSAGE_ENTRIES_MAX; i++) {
+    const json_t *item = json_array_get(entries, i);
+    t2_message_entry *entry = &registration->entries[registration->entry_count];
+    if (json_is_object(item) && t2_json_text(item, "id", &entry->id) == 1 &&
+        t2_json_text(item, "uplink", &entry->uplink) == 1 && t2_entry_id_valid(entry->id))
+      registration->entry_count++;
+  }
+}
+
+/* A ticket becomes part of a field's value: it has to be in the alphabet of a compact JWT. */
+static bool is_compact(t2_str ticket) {
+  for (size_t i = 0; i < ticket.n; i++) {
+    char c = ticket.p[i];
+    bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!word && c != '-' && c != '_' && c != '.') return false;
+  }
+  return ticket.n > 0 && ticket.n <= T2_TICKET_MAX;
+}
+
+static const char *read_required(t2_registration *registration) {
+  int64_t lease;
+  if (t2_json_text(registration->json, "session", &registration->session) != 1 ||
+      !t2_session_id_valid(registration->session))
+    return "has no session id";
+  if (t2_json_text(registration->json, "ticket", &registration->ticket) != 1 ||
+      !is_compact(registration->ticket))
+    return "has no ticket";
+  if (t2_json_integer(registration->json, "lease_seconds", 1, 86400, &lease) != 1) return "has no lease";
+  registration->lease_seconds = (unsigned)lease;
+  return NULL;
+}
+
+int t2_registration_parse(t2_registration *registration, t2_str body, char *detail, size_t detail_size) {
+  *registration = (t2_registration){.json = body.n <= T2_REGISTRATION_MAX ? t2_json_object(body) : NULL};
+  const char *wrong = registration->json ? read_required(registration) : "is no JSON object";
+  if (wrong) {
+    t2_registration_fini(registration);
+    return t2_detail(detail, detail_size, T2_ERR_PROTOCOL, "the control plane's answer %s", wrong);
+  }
+  read_urls(registration);
+  read_entries(registration);
+  return 0;
+}
+
+void t2_registration_fini(t2_registration *registration) {
+  json_decref(registration->json);
+  *registration = (t2_registration){0};
+}
+
+static uint64_t life_of_claims(t2_str claims) {
+  int64_t issued, expires;
+  json_t *json = t2_json_object(claims);
+  bool known = json && t2_json_integer(json, "iat", 0, T2_TICKET_TIME_MAX, &issued) == 1 &&
+               t2_json_integer(json, "exp", 0, T2_TICKET_TIME_MAX, &expires) == 1 && expires > issued;
+  json_decref(json);
+  return known ? (uint64_t)(expires - issued) : 0;
+}
+
+uint64_t t2_ticket_life(t2_str ticket) {
+  uint8_t claims[PAYLOAD_MAX];
+  size_t n;
+  ptrdiff_t first = t2_str_find(ticket, '.'), last = t2_str_rfind(ticket, '.');
+  if (first < 0 || last <= first + 1) return 0;
+  t2_str payload = t2_str_of(ticket.p + first + 1, (size_t)(last - first - 1));
+  if (t2_base64url_decode(payload, claims, sizeof(claims), &n)) return 0;
+  return life_of_claims(t2_str_of((const char *)claims, n));
+}
+
+void t2_problem_detail(t2_str body, char *out, size_t size) {
+  t2_str text = T2_STR_NULL;
+  size_t n = 0;
+  json_t *json = t2_json_object(body);
+  if (json && t2_json_text(json, "detail", &text) != 1 && t2_json_text(json, "title", &text) != 1)
+    text = T2_STR_NULL;
+  for (size_t i = 0; i < text.n && n + 1 < size; i++)
+    if ((unsigned char)text.p[i] >= ' ' && text.p[i] != 0x7f) out[n++] = text.p[i];
+  out[n] = '\0';
+  json_decref(json);
+}

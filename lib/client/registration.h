@@ -1,0 +1,39 @@
+/* What is said when a session is registered: the body of POST /v1/sessions, and the answer to it. Sans-I/O.
+ */
+#ifndef T2_CLIENT_REGISTRATION_H
+#define T2_CLIENT_REGISTRATION_H
+
+#include <base/buf.h>
+#include <jansson.h>
+#include <wire/message.h>
+#include <wire/ticket.h>
+
+#define T2_REGISTRATION_URLS_MAX 32
+#define T2_REGISTRATION_MAX      65536 /* bytes of an answer */
+
+/* Texts point into `json`. */
+typedef struct t2_registration {
+  json_t *json;
+  t2_str session, ticket;
+  unsigned lease_seconds;
+  const char *urls[T2_REGISTRATION_URLS_MAX];
+  size_t url_count;
+  t2_message_entry entries[T2_MESSAGE_ENTRIES_MAX];
+  size_t entry_count;
+} t2_registration;
+
+/* Appends {"session":...,"instance":...}; an empty session is left out: one is made. 0 or T2_ERR_NOMEM. */
+int t2_registration_request(t2_buf *out, t2_str session, const char *instance);
+/* Reads the answer. T2_ERR_PROTOCOL with what is wrong in detail; then nothing has to be freed. URLs and
+ * entries past what there is room for are left out; so are entries without an id or an uplink. */
+int t2_registration_parse(t2_registration *registration, t2_str body, char *detail, size_t detail_size);
+void t2_registration_fini(t2_registration *registration);
+
+/* How many seconds a ticket is good for, counted from its issue, as it says of itself; a client can't check
+ * it. 0 when that can't be read. */
+uint64_t t2_ticket_life(t2_str ticket);
+/* The "detail" of a problem document, else its "title": copied, cut to fit, control bytes left out; "" when
+ * there is none. */
+void t2_problem_detail(t2_str body, char *out, size_t size);
+
+#endif

@@ -1,0 +1,77 @@
+/* What client.c (the object) and session.c (what it publishes) share. Included by these two alone. */
+#ifndef T2_CLIENT_STATE_H
+#define T2_CLIENT_STATE_H
+
+#include <base/random.h>
+#include <client/link.h>
+#include <client/uplink.h>
+#include <proxy/h1_pool.h>
+#include <tunnel2/client.h>
+
+#define T2_CLIENT_UPLINKS_MAX                                                                                \
+  (2 * T2_MESSAGE_ENTRIES_MAX) /* those named last, and as many that were named before */
+
+/*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──uplinks gone──▶ DELETING ──▶ ENDED
+ *                     └──────────refused for good, or revoked────────────────▶ ENDED */
+typedef enum t2_client_state {
+  T2_CLIENT_STATE_NEW,
+  T2_CLIENT_STATE_RUNNING,
+  T2_CLIENT_STATE_DRAINING,
+  T2_CLIENT_STATE_DELETING,
+  T2_CLIENT_STATE_ENDED
+} t2_client_state;
+
+/* One entry, and the uplink to it. */
+typedef struct t2_client_slot {
+  t2_uplink *uplink; /* NULL: free */
+  bool listed;       /* the control plane named the entry last time */
+  uint64_t unlisted_ms;
+} t2_client_slot;
+
+struct t2_client {
+  t2_client_options options; /* with copies of the strings */
+  t2_client_state state;
+  bool closing;
+  bool disposing; /* t2_client_close has closed all; the rest follows when all have gone */
+  t2_loop *loop;
+  t2_proxy proxy;   /* of the exchanges that are the client's purpose */
+  t2_proxy control; /* of its own requests */
+  t2_tls *link_tls, *uplink_tls;
+  t2_h1_pool *pool;
+  t2_link *link;
+  t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
+  t2_timer renewal; /* of the ticket */
+  t2_timer drain;
+  uint64_t failed; /* exchanges */
+  t2_buf ticket;
+  char *urls[T2_REGISTRATION_URLS_MAX];
+  size_t url_count;
+  bool registered; /* ever */
+  bool linked;     /* the REGISTERED event of this link has been given */
+  bool addressed;  /* the urls are those of a registration that knew of entries */
+  bool ready;      /* the READY event has been given */
+  char session[T2_SESSION_ID_MAX + 1];
+  char instance[T2_UUID_LEN + 1];
+  t2_client_close_cb on_close;
+  void *close_user;
+};
+
+/* ---- client.c ---- */
+
+void t2_client_emit(t2_client *client, const t2_client_event *event);
+/* Ends for good: closes link and uplinks, then the ENDED event. */
+void t2_client_end(t2_client *client, int err, const char *reason);
+/* The uplinks are gone, or the session is deleted, as far as may be: goes on with a drain. */
+void t2_client_drained(t2_client *client);
+/* The link or an uplink is gone: goes on with a drain, or a close. */
+void t2_client_settled(t2_client *client);
+
+/* ---- session.c ---- */
+
+extern const t2_link_ops t2_client_link_ops;
+void t2_client_init_session(t2_client *client);
+/* Frees the ticket and the urls. */
+void t2_client_fini_session(t2_client *client);
+size_t t2_client_uplinks_up(const t2_client *client);
+
+#endif

@@ -1,0 +1,64 @@
+/* An uplink: the connection to one entry on which the entry asks and this side answers. It comes back by
+ * itself.
+ *
+ *   IDLE ──start──▶ DIALLING ──▶ UPGRADING ──101──▶ UP ──drain──▶ DRAINING ──streams done──┐
+ *                    ▲   │           │               │                                     ▼
+ *              backoff   └───────────┴──────lost─────┘      any ──t2_uplink_close──▶ CLOSING ──▶ on_gone
+ *                    │              ▼
+ *                    └────────── WAITING
+ */
+#ifndef T2_CLIENT_UPLINK_H
+#define T2_CLIENT_UPLINK_H
+
+#include <client/target.h>
+#include <net/tls.h>
+#include <proxy/h2_conn.h>
+
+typedef struct t2_uplink t2_uplink;
+
+typedef struct t2_uplink_options {
+  t2_proxy *proxy;
+  t2_str entry;            /* id; copied */
+  t2_str url;              /* "https://host:port"; copied */
+  t2_tls *tls;             /* ALPN http/1.1; outlives the uplink */
+  uint32_t concurrent_max; /* streams the entry may open at once */
+  uint64_t retry_min_ms, retry_max_ms;
+} t2_uplink_options;
+
+/* Why there is no uplink. */
+typedef struct t2_uplink_loss {
+  int err;
+  int status;         /* of an answer that was not 101, or 0 */
+  const char *reason; /* a sentence for a person */
+  uint64_t delay_ms;  /* the next attempt comes in */
+  bool was_up;
+} t2_uplink_loss;
+
+/* t2_uplink_close may be called from each. */
+typedef struct t2_uplink_ops {
+  /* The ticket to show; copied. */
+  t2_str (*on_dial)(t2_uplink *uplink, void *user);
+  void (*on_up)(t2_uplink *uplink, void *user);
+  void (*on_lost)(t2_uplink *uplink, const t2_uplink_loss *loss, void *user);
+  /* As t2_h2_conn_ops.on_request. */
+  void (*on_request)(t2_uplink *uplink, t2_exchange *exchange, t2_head *head, bool end, void *user);
+  /* The last call, after t2_uplink_drain or t2_uplink_close; freed later. */
+  void (*on_gone)(t2_uplink *uplink, void *user);
+} t2_uplink_ops;
+
+/* 0; T2_ERR_INVALID with a sentence in detail for a URL that is none; T2_ERR_NOMEM. */
+int t2_uplink_new(t2_uplink **uplink, const t2_uplink_options *options, const t2_uplink_ops *ops, void *user,
+                  char *detail, size_t detail_size);
+void t2_uplink_start(t2_uplink *uplink);
+/* Where to dial from now on: 0, or T2_ERR_INVALID (the old URL stays). What is up stays up. */
+int t2_uplink_set_url(t2_uplink *uplink, t2_str url);
+/* There is a new ticket: one that was refused for its ticket, for the first time in a row, tries again at
+ * once. */
+void t2_uplink_renewed(t2_uplink *uplink);
+bool t2_uplink_is_up(const t2_uplink *uplink);
+const char *t2_uplink_entry(const t2_uplink *uplink);
+/* Takes no new requests, and is gone after those under way; at once when it isn't up. */
+void t2_uplink_drain(t2_uplink *uplink);
+void t2_uplink_close(t2_uplink *uplink);
+
+#endif
