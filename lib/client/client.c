@@ -44,8 +44,8 @@ static bool token_is_valid(const char *token) {
   return t2_bearer_parse(t2_str_c(field), &parsed) == 0 && parsed.n == n;
 }
 
-static int check_options(const t2_client_options *o, t2_target *server, t2_target *origin, char *detail,
-                         size_t size) {
+static int check_options(const t2_client_options *o, char *detail, size_t size) {
+  t2_target target;
   if (!o->origin) return t2_detail(detail, size, T2_ERR_INVALID, "an origin is required");
   if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
   if (!token_is_valid(o->token))
@@ -58,34 +58,37 @@ static int check_options(const t2_client_options *o, t2_target *server, t2_targe
     return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
-  int err = t2_target_parse_https(t2_str_c(o->server), server, detail, size);
-  return err ? err : t2_target_parse(t2_str_c(o->origin), origin, detail, size);
+  int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
+  return err ? err : t2_target_parse(t2_str_c(o->origin), &target, detail, size);
 }
 
 /* ---- Life ---- */
 
 static void free_strings(t2_client *client) {
   const t2_allocator *mem = client->options.allocator;
-  t2_client_options *o = &client->options;
-  if (o->token) t2_memzero((char *)(uintptr_t)o->token, strlen(o->token));
-  const char *strings[] = {o->server, o->token, o->session, o->origin, o->host_header};
-  for (size_t i = 0; i < T2_COUNT_OF(strings); i++)
-    t2_free(mem, (char *)(uintptr_t)strings[i]);
+  t2_client_strings *strings = &client->strings;
+  if (strings->token) t2_memzero(strings->token, strlen(strings->token));
+  t2_free(mem, strings->server);
+  t2_free(mem, strings->token);
+  t2_free(mem, strings->session);
+  t2_free(mem, strings->origin);
+  t2_free(mem, strings->host_header);
 }
 
-/* Replaces the options' strings by copies. */
-static int copy_strings(t2_client *client, const t2_client_options *given) {
-  t2_client_options *o = &client->options;
+/* Copies the options, and then their strings. */
+static int copy_options(t2_client *client, const t2_client_options *given) {
   const t2_allocator *mem = given->allocator;
-  *o = *given;
-  o->server = t2_strdup(mem, given->server);
-  o->token = t2_strdup(mem, given->token);
-  o->origin = t2_strdup(mem, given->origin);
-  o->session = t2_strdup(mem, given->session);
-  o->host_header = t2_strdup(mem, given->host_header);
-  o->ca_file = NULL; /* read once */
-  bool whole = o->server && o->token && o->origin && (o->session || !given->session) &&
-               (o->host_header || !given->host_header);
+  t2_client_options *options = &client->options;
+  t2_client_strings *strings = &client->strings;
+  *options = *given;
+  options->server = strings->server = t2_strdup(mem, given->server);
+  options->token = strings->token = t2_strdup(mem, given->token);
+  options->origin = strings->origin = t2_strdup(mem, given->origin);
+  options->session = strings->session = t2_strdup(mem, given->session);
+  options->host_header = strings->host_header = t2_strdup(mem, given->host_header);
+  options->ca_file = NULL; /* read once */
+  bool whole = options->server && options->token && options->origin &&
+               (options->session || !given->session) && (options->host_header || !given->host_header);
   return whole ? 0 : T2_ERR_NOMEM;
 }
 
@@ -95,7 +98,6 @@ static void on_loop_close(t2_loop *loop, void *user) {
   const t2_allocator *mem = client->options.allocator;
   t2_client_close_cb cb = client->on_close;
   void *close_user = client->close_user;
-  (void)loop;
   free_strings(client);
   t2_free(mem, client);
   if (cb) cb(close_user);
@@ -111,11 +113,14 @@ static int make_tls(t2_client *client, const char *ca_file, char *detail, size_t
   return t2_tls_client_new(&client->uplink_tls, client->loop, ca_file, uplink_alpn, detail, size);
 }
 
-static int make_pool(t2_client *client, const t2_target *origin) {
+static int make_pool(t2_client *client) {
   t2_h1_pool_options options;
+  t2_target origin;
+  int err = t2_target_parse(t2_str_c(client->options.origin), &origin, NULL, 0);
+  if (err) return err;
   t2_h1_pool_options_init(&options);
-  options.host = origin->host;
-  options.port = origin->port;
+  options.host = origin.host;
+  options.port = origin.port;
   options.host_header = t2_str_c(client->options.host_header);
   options.connect_timeout_ms = client->options.connect_timeout_ms;
   return t2_h1_pool_new(&client->pool, client->loop, &options);
@@ -147,17 +152,16 @@ static void init_members(t2_client *client) {
 
 int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
   t2_client_options options;
-  t2_target server, origin;
   *out = NULL;
   if (size) *detail = '\0';
   if (read_options(&options, given))
     return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_client_options_init");
-  int err = check_options(&options, &server, &origin, detail, size);
+  int err = check_options(&options, detail, size);
   if (err) return err;
   t2_client *client = t2_calloc(options.allocator, 1, sizeof(*client));
   if (!client) return T2_ERR_NOMEM;
   t2_log log = {options.log, options.log_user, options.log_level};
-  err = copy_strings(client, &options);
+  err = copy_options(client, &options);
   if (err == 0) err = t2_loop_new(&client->loop, uv, options.allocator, &log);
   if (err) {
     free_strings(client);
@@ -166,7 +170,7 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   }
   init_members(client);
   err = make_tls(client, options.ca_file, detail, size);
-  if (err == 0) err = make_pool(client, &origin);
+  if (err == 0) err = make_pool(client);
   if (err == 0) err = make_link(client);
   if (err) {
     t2_client_close(client, NULL, NULL);

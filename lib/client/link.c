@@ -110,7 +110,6 @@ static void gone(t2_link *link) {
 
 static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
   t2_link *link = user;
-  (void)h2;
   link->h2 = NULL;
   if (link->state == LINK_CLOSING) {
     gone(link);
@@ -148,7 +147,6 @@ static void on_timer(t2_timer *timer) {
 
 static void on_channel_open(t2_channel *channel, void *user) {
   t2_link *link = user;
-  (void)channel;
   if (link->state != LINK_OPENING) return;
   link->state = LINK_UP;
   link->answered = link->seq;
@@ -164,7 +162,6 @@ static void on_lease(t2_link *link, const t2_message *message) {
 
 static void on_channel_message(t2_channel *channel, const t2_message *message, void *user) {
   t2_link *link = user;
-  (void)channel;
   if (link->state != LINK_UP && link->state != LINK_OPENING) return;
   if (message->type == T2_MSG_LEASE)
     on_lease(link, message);
@@ -177,7 +174,6 @@ static void on_channel_message(t2_channel *channel, const t2_message *message, v
 static void on_channel_close(t2_channel *channel, int err, int status, void *user) {
   t2_link *link = user;
   char reason[64];
-  (void)channel;
   link->channel = NULL;
   snprintf(reason, sizeof(reason), "the control plane refused the channel with %d", status);
   lose(link, err ? err : T2_ERR_CLOSED, status, status ? reason : "the control channel was closed");
@@ -261,7 +257,6 @@ static void on_accepted(t2_link *link, t2_str body) {
 
 static void on_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body, void *user) {
   t2_link *link = user;
-  (void)fetch;
   link->fetch = NULL;
   if (err)
     lose(link, err, 0, err == T2_ERR_TIMEOUT ? "the control plane did not answer the registration" : NULL);
@@ -297,12 +292,10 @@ static void request_registration(t2_link *link) {
 
 static void on_capacity(t2_h2_conn *h2, void *user) {
   t2_link *link = user;
-  (void)h2;
   if (link->again && !link->fetch) request_registration(link);
 }
 
 static void on_going(t2_h2_conn *h2, void *user) {
-  (void)h2;
   lose(user, T2_ERR_UNAVAILABLE, 0, "the control plane is going away");
 }
 
@@ -312,7 +305,6 @@ static const t2_h2_conn_ops h2_ops = {
 static void on_dialled(t2_dial *dial_, int err, t2_conn *conn, const char *detail, void *user) {
   t2_link *link = user;
   t2_h2_conn_options options;
-  (void)dial_;
   link->dial = NULL;
   if (err) {
     lose(link, err, 0, detail);
@@ -386,11 +378,6 @@ void t2_link_register(t2_link *link) {
 static void on_delete_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body,
                              void *user) {
   t2_link *link = user;
-  (void)fetch;
-  (void)err;
-  (void)status;
-  (void)head;
-  (void)body;
   link->fetch = NULL;
   link->ops.on_deleted(link, link->user);
 }

@@ -55,7 +55,7 @@ typedef struct t2_link_ops {
 } t2_link_ops;
 
 /* options are copied. 0 or T2_ERR_NOMEM. */
-int t2_link_new(t2_link **link, const t2_link_options *options, const t2_link_ops *ops, void *user);
+int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops *ops, void *user);
 void t2_link_start(t2_link *link);
 /* Registers once more, for a new ticket or the addresses: on_registered comes, or on_lost. Nothing happens
  * when the link is not up: it will register by itself. */

@@ -68,7 +68,6 @@ static t2_client_slot *slot_of(t2_client *client, const t2_uplink *uplink) {
 
 static t2_str on_uplink_dial(t2_uplink *uplink, void *user) {
   t2_client *client = user;
-  (void)uplink;
   return t2_str_of((const char *)t2_buf_head(&client->ticket), t2_buf_len(&client->ticket));
 }
 
@@ -108,7 +107,6 @@ static void on_exchange_done(t2_exchange *exchange, void *user) {
 
 static void on_request(t2_uplink *uplink, t2_exchange *exchange, t2_head *head, bool end, void *user) {
   t2_client *client = user;
-  (void)uplink;
   exchange->on_done = on_exchange_done;
   exchange->user = client;
   if (exchange->connect)
@@ -188,7 +186,6 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 static void on_registered(t2_link *link, const t2_registration *registration, void *user) {
   t2_client *client = user;
-  (void)link;
   memcpy(client->session, registration->session.p, registration->session.n);
   client->session[registration->session.n] = '\0';
   client->registered = true;
@@ -232,7 +229,6 @@ static void on_message(t2_link *link, const t2_message *message, void *user) {
 static void on_link_lost(t2_link *link, const t2_link_loss *loss, void *user) {
   t2_client *client = user;
   t2_client_event event = {.type = T2_CLIENT_LOST, .error = loss->err, .reason = loss->reason};
-  (void)link;
   client->linked = false;
   if (client->state == T2_CLIENT_STATE_DELETING) {
     t2_client_drained(client);
@@ -252,7 +248,6 @@ static void on_link_lost(t2_link *link, const t2_link_loss *loss, void *user) {
 
 static void on_report(t2_link *link, t2_message *heartbeat, void *user) {
   t2_client *client = user;
-  (void)link;
   heartbeat->active = client->proxy.active;
   heartbeat->requests = client->proxy.total;
   heartbeat->bytes_in = client->proxy.bytes_up;
@@ -260,13 +255,11 @@ static void on_report(t2_link *link, t2_message *heartbeat, void *user) {
 }
 
 static void on_deleted(t2_link *link, void *user) {
-  (void)link;
   t2_client_drained(user);
 }
 
 static void on_link_gone(t2_link *link, void *user) {
   t2_client *client = user;
-  (void)link;
   client->link = NULL;
   t2_client_settled(client);
 }

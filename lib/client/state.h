@@ -28,8 +28,14 @@ typedef struct t2_client_slot {
   uint64_t unlisted_ms;
 } t2_client_slot;
 
+/* What the options' strings point to. */
+typedef struct t2_client_strings {
+  char *server, *token, *session, *origin, *host_header;
+} t2_client_strings;
+
 struct t2_client {
-  t2_client_options options; /* with copies of the strings */
+  t2_client_options options;
+  t2_client_strings strings;
   t2_client_state state;
   bool closing;
   bool disposing; /* t2_client_close has closed all; the rest follows when all have gone */

@@ -84,8 +84,9 @@ static int parse_port(t2_str digits, t2_target *target, const problem *p) {
 }
 
 int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_size) {
-  problem p = {detail, detail_size, ORIGIN_FORMS, text};
+  problem p = {.size = detail_size, .forms = ORIGIN_FORMS, .text = text};
   t2_str scheme, rest;
+  p.detail = detail;
   *target = (t2_target){0};
   if (text.n == 0) return wrong(&p, T2_ERR_INVALID, "the target is empty");
   if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the target is too long");
@@ -101,8 +102,9 @@ int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_
 }
 
 int t2_target_parse_https(t2_str text, t2_target *target, char *detail, size_t detail_size) {
-  problem p = {detail, detail_size, "https://HOST:PORT", text};
+  problem p = {.size = detail_size, .forms = "https://HOST:PORT", .text = text};
   t2_str scheme, rest;
+  p.detail = detail;
   *target = (t2_target){0};
   if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the URL is too long");
   if (!split_scheme(text, &scheme, &rest)) return wrong(&p, T2_ERR_INVALID, "that is no URL");

@@ -122,13 +122,11 @@ static void on_timer(t2_timer *timer) {
 
 static void on_h2_request(t2_h2_conn *h2, t2_exchange *exchange, t2_head *head, bool end, void *user) {
   t2_uplink *uplink = user;
-  (void)h2;
   uplink->ops.on_request(uplink, exchange, head, end, uplink->user);
 }
 
 static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
   t2_uplink *uplink = user;
-  (void)h2;
   uplink->h2 = NULL;
   note(uplink, err ? err : T2_ERR_CLOSED, 0, err || *detail ? detail : "the entry closed the uplink");
   lost(uplink);
@@ -214,7 +212,6 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
 /* A refusal may be as long as its connection. */
 static void on_conn_eof(t2_conn *conn, void *user) {
   t2_uplink *uplink = user;
-  (void)conn;
   if (uplink->status)
     conclude_refusal(uplink);
   else
@@ -247,7 +244,6 @@ static int ask(t2_uplink *uplink) {
 static void on_dialled(t2_dial *attempt, int err, t2_conn *conn, const char *detail, void *user) {
   t2_uplink *uplink = user;
   t2_h1_limits limits;
-  (void)attempt;
   uplink->dial = NULL;
   if (err) {
     fail(uplink, err, 0, detail);

@@ -47,7 +47,7 @@ typedef struct t2_uplink_ops {
 } t2_uplink_ops;
 
 /* 0; T2_ERR_INVALID with a sentence in detail for a URL that is none; T2_ERR_NOMEM. */
-int t2_uplink_new(t2_uplink **uplink, const t2_uplink_options *options, const t2_uplink_ops *ops, void *user,
+int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_uplink_ops *ops, void *user,
                   char *detail, size_t detail_size);
 void t2_uplink_start(t2_uplink *uplink);
 /* Where to dial from now on: 0, or T2_ERR_INVALID (the old URL stays). What is up stays up. */

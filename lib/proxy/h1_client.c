@@ -1,9 +1,10 @@
 #include <proxy/h1_client.h>
 #include <tunnel2/error.h>
 
-#define LINGER_MS   2000
-#define INTERIM_MAX 32 /* 1xx heads before a final one: they are outside of the account that bounds content  \
-                        */
+#define LINGER_MS 2000
+#define INTERIM_MAX                                                                                          \
+  32 /* 1xx heads before a final one: they are outside of the account that bounds content                    \
+      */
 #define KEEP_BYTES (16 * 1024) /* of each buffer, while idle */
 
 static t2_h1_client *client_of(t2_leg *leg) {
@@ -13,16 +14,9 @@ static t2_h1_client *client_of(t2_leg *leg) {
 /* ---- The end ---- */
 
 static void orphan_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
-  (void)conn;
-  (void)bytes;
-  (void)n;
-  (void)user;
 }
 
 static void orphan_close(t2_conn *conn, int err, void *user) {
-  (void)conn;
-  (void)err;
-  (void)user;
 }
 
 /* Of a connection that is on its way out by itself. */
@@ -122,7 +116,6 @@ static int send_request(t2_h1_client *client) {
 
 static void on_dialled(t2_dial *dial, int err, t2_conn *conn, const char *detail, void *user) {
   t2_h1_client *client = user;
-  (void)dial;
   client->dial = NULL;
   client->ops.on_dialled(client, err, detail, client->user);
   if (err) {
@@ -397,7 +390,6 @@ static void after_input(t2_h1_client *client) {
 
 static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   t2_h1_client *client = user;
-  (void)conn;
   if (client->state == T2_H1_CLIENT_IDLE) {
     t2_log_at(&client->loop->log, DEBUG, "proxy", "the origin sent bytes that nobody asked for");
     retire(client, T2_ERR_PROTOCOL);
@@ -419,7 +411,6 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
 static void on_conn_flush(t2_conn *conn, void *user) {
   t2_h1_client *client = user;
   uint8_t none = 0;
-  (void)conn;
   if (!client->stalled || client->state != T2_H1_CLIENT_BUSY || client->given >= T2_LEG_WINDOW) return;
   size_t n = t2_buf_len(&client->held);
   size_t taken = process(client, n ? t2_buf_head(&client->held) : &none, n);
@@ -438,7 +429,6 @@ static void on_conn_written(t2_conn *conn, void *user) {
 
 static void on_conn_eof(t2_conn *conn, void *user) {
   t2_h1_client *client = user;
-  (void)conn;
   client->eof = true;
   if (client->state == T2_H1_CLIENT_IDLE)
     retire(client, 0);
@@ -448,7 +438,6 @@ static void on_conn_eof(t2_conn *conn, void *user) {
 
 static void on_conn_close(t2_conn *conn, int err, void *user) {
   t2_h1_client *client = user;
-  (void)conn;
   client->conn = NULL;
   on_lost(client, err ? err : T2_ERR_CLOSED, "the connection to the origin broke");
 }

@@ -24,7 +24,6 @@ void t2_h1_pool_options_init(t2_h1_pool_options *options) {
 
 static void on_dialled(t2_h1_client *client, int err, const char *detail, void *user) {
   t2_h1_pool *pool = user;
-  (void)client;
   pool->dials++;
   if (err && !pool->failing)
     t2_log_at(&pool->loop->log, WARN, "proxy", "origin: %s", detail && *detail ? detail : t2_strerror(err));
@@ -86,8 +85,6 @@ static int opener_head(t2_leg *opener, const t2_head *head, bool end) {
 }
 
 static void opener_closed(t2_leg *opener, int err) {
-  (void)opener;
-  (void)err;
 }
 
 static const t2_leg_ops opener_ops = {

@@ -22,7 +22,7 @@ typedef struct t2_h1_pool_options {
 void t2_h1_pool_options_init(t2_h1_pool_options *options);
 
 /* Options are copied. 0, T2_ERR_INVALID (neither host nor unix_path) or T2_ERR_NOMEM. */
-int t2_h1_pool_new(t2_h1_pool **pool, t2_loop *loop, const t2_h1_pool_options *options);
+int t2_h1_pool_new(t2_h1_pool **out, t2_loop *loop, const t2_h1_pool_options *options);
 /* A leg for one request, to be given to t2_exchange_connect at once: its `head` takes an idle connection or
  * dials. Never NULL; failures are the exchange's, at T2_AT_ORIGIN. */
 t2_leg *t2_h1_pool_leg(t2_h1_pool *pool);
