@@ -1,7 +1,7 @@
 /* When to try again: exponential backoff with full jitter, so that a thousand clients that lost the same
  * server do not come back at once. Sans-I/O: the clock is the caller's. */
-#ifndef T2_CLIENT_BACKOFF_H
-#define T2_CLIENT_BACKOFF_H
+#ifndef T2_BASE_BACKOFF_H
+#define T2_BASE_BACKOFF_H
 
 #include <stdbool.h>
 #include <stdint.h>

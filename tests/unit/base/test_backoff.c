@@ -1,6 +1,6 @@
 #include <t2_test_mem.h>
 
-#include <client/backoff.h>
+#include <base/backoff.h>
 
 static void test_bound_doubles_up_to_the_last(void **state) {
   const uint64_t bounds[] = {200, 400, 800, 1600, 3200, 5000, 5000, 5000};

@@ -1,5 +1,5 @@
+#include <base/backoff.h>
 #include <base/random.h>
-#include <client/backoff.h>
 
 void t2_backoff_init(t2_backoff *backoff, uint64_t min_ms, uint64_t max_ms, uint64_t stable_ms) {
   *backoff = (t2_backoff){.min_ms = min_ms ? min_ms : 1, .stable_ms = stable_ms};

@@ -1,0 +1,70 @@
+/* The control plane: sessions, leases, tickets, entries. Bound to one uv_loop_t; every call and callback on
+ * that loop's thread. */
+#ifndef TUNNEL2_CONTROL_H
+#define TUNNEL2_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tunnel2/allocator.h>
+#include <tunnel2/error.h>
+#include <tunnel2/log.h>
+#include <uv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct t2_control t2_control;
+
+typedef enum t2_control_event_type {
+  T2_CONTROL_READY = 1, /* the listener is open: address */
+  T2_CONTROL_DRAINING = 2,
+  T2_CONTROL_ENDED = 3 /* the last event */
+} t2_control_event_type;
+
+typedef struct t2_control_event {
+  t2_control_event_type type;
+  const char *address;
+} t2_control_event;
+
+typedef void (*t2_control_event_cb)(t2_control *control, const t2_control_event *event, void *user);
+typedef void (*t2_control_close_cb)(void *user);
+
+/* Strings are copied by t2_control_new; NULL means the default. */
+typedef struct t2_control_options {
+  size_t size;
+  const t2_allocator *allocator;
+  t2_log_cb log;
+  void *log_user;
+  t2_log_level log_level;
+  const char *address;             /* "127.0.0.1:12002" */
+  const char *cert_file;           /* required */
+  const char *key_file;            /* required */
+  const char *tokens_file;         /* required: lines "OWNER ROLE[,ROLE] sha256:HEX" (docs/OPERATIONS.md) */
+  const char *state_dir;           /* required: keys.pem and sessions.json are kept here */
+  unsigned lease_seconds;          /* 30 */
+  unsigned ticket_seconds;         /* 3,600 */
+  unsigned key_rotation_seconds;   /* 0: only when asked (POST /v1/keys) */
+  uint32_t sessions_max;           /* 100,000 */
+  uint32_t sessions_per_owner_max; /* 10,000 */
+  uint32_t connections_max;        /* 20,000 */
+  t2_control_event_cb on_event;
+  void *user;
+} t2_control_options;
+
+T2_API void t2_control_options_init(t2_control_options *options);
+/* Checks the options, loads the state and opens the listener. As t2_entry_new. */
+T2_API int t2_control_new(t2_control **control, uv_loop_t *loop, const t2_control_options *options,
+                          char *detail, size_t detail_size);
+T2_API int t2_control_start(t2_control *control);
+/* Tells the channels, answers what is under way for at most timeout_ms, writes the state, then ENDED.
+ * Sessions and leases live on in the state. */
+T2_API void t2_control_drain(t2_control *control, uint64_t timeout_ms);
+T2_API void t2_control_close(t2_control *control, t2_control_close_cb cb, void *user);
+T2_API const char *t2_control_address(const t2_control *control);
+T2_API int t2_control_is_ready(const t2_control *control);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,85 @@
+/* An entry: the public listener and the uplink listener of the data plane. Bound to one uv_loop_t; every call
+ * and callback on that loop's thread. */
+#ifndef TUNNEL2_ENTRY_H
+#define TUNNEL2_ENTRY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <tunnel2/allocator.h>
+#include <tunnel2/error.h>
+#include <tunnel2/log.h>
+#include <uv.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct t2_entry t2_entry;
+
+typedef enum t2_entry_event_type {
+  T2_ENTRY_READY = 1,      /* the listeners are open: public_address, uplink_address */
+  T2_ENTRY_REGISTERED = 2, /* the control plane knows this entry */
+  T2_ENTRY_LOST = 3,       /* the control plane is out of reach: error, reason. Serving goes on */
+  T2_ENTRY_DRAINING = 4,
+  T2_ENTRY_ENDED = 5 /* drained; or refused by the control plane for good: error, reason. The last event */
+} t2_entry_event_type;
+
+typedef struct t2_entry_event {
+  t2_entry_event_type type;
+  const char *entry;
+  const char *public_address, *uplink_address; /* "127.0.0.1:12000" with the real ports */
+  int error;
+  const char *reason;
+} t2_entry_event;
+
+typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
+typedef void (*t2_entry_close_cb)(void *user);
+
+/* Strings are copied by t2_entry_new; NULL means the default. */
+typedef struct t2_entry_options {
+  size_t size;
+  const t2_allocator *allocator;
+  t2_log_cb log;
+  void *log_user;
+  t2_log_level log_level;
+  const char *id; /* entry id, as a session's name; NULL: "entry-" and 8 hex digits, kept in state_dir */
+  const char *public_address; /* "127.0.0.1:12000" */
+  const char *uplink_address; /* "127.0.0.1:12001" */
+  const char *cert_file;      /* required: PEM chain and key of the uplink listener */
+  const char *key_file;
+  const char *control; /* control plane, "https://127.0.0.1:12002" */
+  const char *token;   /* required: for the control plane */
+  const char *ca_file; /* trust for the control plane; NULL: the system's */
+  const char
+      *state_dir;     /* the last key set is kept here; NULL: nowhere (no static stability over a restart) */
+  const char *domain; /* "localhost": sessions are <id>.<domain> */
+  const char *advertise_uplink; /* URL clients are told; NULL: https:// and the uplink listener's address */
+  const char *advertise_public; /* URL people are told; NULL: http:// and the public listener's address */
+  uint32_t connections_max;     /* public connections at once; 10,000 */
+  uint32_t uplinks_max;         /* 10,000 */
+  uint64_t header_timeout_ms, keep_alive_timeout_ms, body_timeout_ms; /* 30,000, 120,000, 60,000 */
+  uint64_t response_timeout_ms; /* until the first byte of an answer; 60,000 */
+  t2_entry_event_cb on_event;
+  void *user;
+} t2_entry_options;
+
+T2_API void t2_entry_options_init(t2_entry_options *options);
+/* Checks the options and opens the listeners (the ports are then known, requests are served from
+ * t2_entry_start on). As t2_client_new; also T2_ERR_CONFLICT: an address is in use. */
+T2_API int t2_entry_new(t2_entry **entry, uv_loop_t *loop, const t2_entry_options *options, char *detail,
+                        size_t detail_size);
+T2_API int t2_entry_start(t2_entry *entry);
+/* Takes no new connections, lets exchanges under way finish for at most timeout_ms, then ENDED. */
+T2_API void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms);
+/* Closes everything at once and frees the entry, later; cb (may be NULL) is the last call. */
+T2_API void t2_entry_close(t2_entry *entry, t2_entry_close_cb cb, void *user);
+T2_API const char *t2_entry_id(const t2_entry *entry);
+T2_API const char *t2_entry_public_address(const t2_entry *entry);
+T2_API const char *t2_entry_uplink_address(const t2_entry *entry);
+/* True when started, not draining, and tickets can be checked (a key set is known). */
+T2_API int t2_entry_is_ready(const t2_entry *entry);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,14 @@
+/* All of libtunnel2. */
+#ifndef TUNNEL2_H
+#define TUNNEL2_H
+
+#include <tunnel2/allocator.h>
+#include <tunnel2/client.h>
+#include <tunnel2/control.h>
+#include <tunnel2/entry.h>
+#include <tunnel2/error.h>
+#include <tunnel2/frame.h>
+#include <tunnel2/log.h>
+#include <tunnel2/version.h>
+
+#endif
