@@ -1,0 +1,100 @@
+/* How connections come about, for listener and dialer, and what conn.c, conn_input.c and conn_output.c share.
+ *
+ *   OPENING ──t2_conn_open──▶ OPEN ──▶ ... (conn.h)
+ *      └── t2_conn_open_tls ──handshake──▶ on_ready, OPEN
+ */
+#ifndef T2_NET_CONN_INTERNAL_H
+#define T2_NET_CONN_INTERNAL_H
+
+#include <net/address.h>
+#include <net/conn.h>
+#include <net/tls_stream.h>
+
+typedef enum conn_state {
+  CONN_OPENING, /* connecting, or in the TLS handshake */
+  CONN_OPEN,
+  CONN_FINISHING, /* output and FIN go out, input is thrown away */
+  CONN_CLOSING
+} conn_state;
+
+typedef void (*t2_conn_ready_cb)(t2_conn *conn, void *user);
+typedef void (*t2_conn_gone_cb)(void *user);
+
+struct t2_conn {
+  union {
+    uv_handle_t handle;
+    uv_stream_t stream;
+    uv_tcp_t tcp;
+    uv_pipe_t pipe;
+  } uv;
+  t2_loop *loop;
+  const t2_conn_ops *ops;
+  void *user;
+  t2_tls_stream *tls; /* NULL: clear */
+  t2_flushable flushable;
+  t2_list node; /* in the list of whoever opens it */
+  conn_state state;
+  bool started;    /* its user has set ops */
+  bool reading;    /* what the user wants */
+  bool uv_reading; /* what libuv does: it stops late, so that a short pause costs no system call */
+  bool ended;      /* close_notify was read */
+  bool eof;        /* the peer's end was told to the user */
+  bool late_eof;   /* the socket has ended, which the user is told when it reads again */
+  bool writing;    /* write_req is under way with `sending` */
+  bool flushing;
+  bool bulk; /* the last write did not fit small memory */
+  bool fin_wanted, fin_sent, notified;
+  int write_error;    /* output is broken; input may still hold an answer */
+  uint64_t read_turn; /* the loop's turn of the last read */
+  t2_buf out;         /* plaintext */
+  t2_buf sending;     /* what try_write left, under uv_write */
+  uv_write_t write_req;
+  t2_timer timer; /* OPENING: of the handshake; FINISHING: linger */
+  uint64_t linger_ms;
+  size_t linger_pending;
+  int error; /* for on_close */
+  const char *detail;
+  uint64_t bytes_read, bytes_written;
+  t2_conn_ready_cb on_ready;
+  t2_conn_gone_cb on_gone;
+  void *gone_user;
+  t2_str peer_host;
+  size_t peer_len;
+  char peer[T2_ADDRESS_TEXT];
+};
+
+/* ---- For listener and dialer ---- */
+
+/* A connection in state OPENING with a libuv handle that is not connected yet; ops->on_close is called like
+ * later on. 0 or an error. */
+int t2_conn_new(t2_conn **conn, t2_loop *loop, bool is_pipe, const t2_conn_ops *ops, void *user);
+/* For the peer's name. NULL: a unix socket. */
+void t2_conn_set_peer(t2_conn *conn, const t2_address *peer);
+/* Called when it is gone for good, after on_close. */
+void t2_conn_set_gone(t2_conn *conn, t2_conn_gone_cb on_gone, void *user);
+/* It is connected, and ready to use in the clear. */
+void t2_conn_open(t2_conn *conn);
+/* It is connected: does the handshake, as a server or client as tls says, and then calls on_ready with the
+ * state OPEN; or closes with what went wrong, T2_ERR_TIMEOUT after timeout_ms (0: no bound). 0 or an error
+ * (then nothing is called but on_close, once it is closed). */
+int t2_conn_open_tls(t2_conn *conn, t2_tls *tls, t2_str server_name, uint64_t timeout_ms,
+                     t2_conn_ready_cb on_ready);
+/* Its opener has no more to do with it: until the next t2_conn_set_ops nobody hears of its events. */
+void t2_conn_disown(t2_conn *conn);
+
+/* ---- Between the parts of the connection ---- */
+
+/* Closes with an error, and what to say of it (static or the TLS stream's). */
+void t2_conn_fail(t2_conn *conn, int err, const char *detail);
+/* Starts libuv's reading if it is wanted and not on. */
+void t2_conn_input_start(t2_conn *conn);
+/* Gives what TLS had held back, if reading goes on. */
+void t2_conn_input_resume(t2_conn *conn);
+/* Goes on with the handshake, and sends what it has to say at once. */
+void t2_conn_input_handshake(t2_conn *conn);
+/* Encrypts and writes what there is, then FIN if it is wanted. */
+void t2_conn_output_flush(t2_conn *conn);
+/* Writes the ciphertext of the handshake. */
+void t2_conn_output_handshake(t2_conn *conn);
+
+#endif

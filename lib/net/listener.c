@@ -1,0 +1,309 @@
+#include <net/listener.h>
+
+#include <errno.h>
+#include <net/conn_internal.h>
+#include <stdio.h>
+#include <tunnel2/error.h>
+#include <unistd.h>
+#include <wire/detail.h>
+
+#define BACKLOG_DEFAULT           1024
+#define HANDSHAKE_TIMEOUT_DEFAULT 10000
+#define STARVED_PAUSE_MS          100
+#define ACCEPTS_A_TURN            64 /* then others on the loop have theirs */
+
+/* It polls and accepts itself: uv_listen throws away the connections it has no descriptor for, or spins, and
+ * holds one more than connections_max while it waits. */
+struct t2_listener {
+  uv_poll_t poll;
+  t2_loop *loop;
+  int fd;
+  t2_tls *tls;
+  unsigned connections, connections_max;
+  uint64_t handshake_timeout_ms;
+  t2_accept_cb on_accept;
+  void *user;
+  t2_list opening; /* t2_conn in the TLS handshake */
+  t2_list handed;  /* t2_conn that were handed over */
+  t2_timer pause;
+  bool starved; /* out of descriptors, and that was logged */
+  bool closing;
+  uint16_t port;
+  char address[T2_ADDRESS_TEXT];
+  t2_listener_close_cb on_close;
+  void *close_user;
+};
+
+/* ---- Accepting ---- */
+
+static void on_readable(uv_poll_t *poll, int status, int events);
+
+/* Accepts, or not, as its state says. */
+static void set_polling(t2_listener *listener) {
+  bool full = listener->connections_max && listener->connections >= listener->connections_max;
+
+  if (listener->closing) return;
+  if (full || t2_timer_running(&listener->pause))
+    uv_poll_stop(&listener->poll);
+  else
+    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+}
+
+static void on_pause_over(t2_timer *timer) {
+  set_polling(T2_CONTAINER_OF(timer, t2_listener, pause));
+}
+
+static void pause_accepting(t2_listener *listener, const char *why) {
+  if (!listener->starved)
+    t2_log_at(&listener->loop->log, WARN, "net", "%s: accepting pauses: %s", listener->address, why);
+  listener->starved = true;
+  t2_loop_timer_start(listener->loop, &listener->pause, STARVED_PAUSE_MS);
+  set_polling(listener);
+}
+
+static void on_conn_gone(void *user) {
+  t2_listener *listener = user;
+
+  if (listener->connections-- == listener->connections_max) set_polling(listener);
+}
+
+static void hand_over(t2_listener *listener, t2_conn *conn) {
+  t2_list_remove(&conn->node);
+  t2_list_push_back(&listener->handed, &conn->node);
+  t2_conn_disown(conn);
+  listener->on_accept(listener, conn, listener->user);
+}
+
+static void on_ready(t2_conn *conn, void *user) {
+  hand_over(user, conn);
+}
+
+/* The handshake's bytes go nowhere else; data cannot come before it is over. */
+static void on_opening_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
+  (void)conn, (void)bytes, (void)n, (void)user;
+}
+
+static void on_opening_close(t2_conn *conn, int err, void *user) {
+  t2_listener *listener = user;
+  const char *detail = t2_conn_detail(conn);
+
+  t2_log_at(&listener->loop->log, DEBUG, "net", "%s: TLS with %.*s failed: %s", listener->address,
+            T2_STR_ARG(t2_conn_peer(conn)), detail[0] ? detail : t2_strerror(err));
+}
+
+static const t2_conn_ops opening_ops = {.on_data = on_opening_data, .on_close = on_opening_close};
+
+/* Takes the descriptor over, also when it fails. */
+static void take(t2_listener *listener, int fd, const t2_address *peer) {
+  t2_conn *conn;
+  int err = t2_conn_new(&conn, listener->loop, false, &opening_ops, listener);
+
+  if (err) {
+    close(fd);
+    pause_accepting(listener, t2_strerror(err));
+    return;
+  }
+  t2_conn_set_peer(conn, peer);
+  t2_conn_set_gone(conn, on_conn_gone, listener);
+  if (++listener->connections == listener->connections_max) set_polling(listener);
+  t2_list_push_back(&listener->opening, &conn->node);
+  err = uv_tcp_open(&conn->uv.tcp, fd);
+  if (err) {
+    close(fd);
+    t2_conn_fail(conn, t2_error_of_uv(err), uv_strerror(err));
+  } else if (listener->tls) {
+    t2_conn_open_tls(conn, listener->tls, T2_STR_NULL, listener->handshake_timeout_ms, on_ready);
+  } else {
+    t2_conn_open(conn);
+    hand_over(listener, conn);
+  }
+}
+
+/* One connection: false when there is no more to accept now. */
+static bool accept_one(t2_listener *listener) {
+  t2_address peer;
+  socklen_t size = sizeof(peer);
+
+  memset(&peer, 0, sizeof(peer));
+  int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    take(listener, fd, &peer);
+    return true;
+  }
+  switch (errno) {
+  case EAGAIN:
+    listener->starved = false;
+    return false;
+  case EINTR:
+  case ECONNABORTED: /* these are the connection's own (accept(2)): the next may be good */
+  case EPROTO:
+  case EPERM:
+  case ENETDOWN:
+  case ENETUNREACH:
+  case EHOSTDOWN:
+  case EHOSTUNREACH:
+    return true;
+  default: /* EMFILE, ENFILE, ENOBUFS, ENOMEM */
+    pause_accepting(listener, uv_strerror(-errno));
+    return false;
+  }
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events) {
+  t2_listener *listener = poll->data;
+
+  (void)events;
+  if (status < 0) {
+    pause_accepting(listener, uv_strerror(status));
+    return;
+  }
+  /* What was accepted may have stopped or closed it. */
+  for (unsigned i = 0; i < ACCEPTS_A_TURN && uv_is_active((uv_handle_t *)poll); i++)
+    if (!accept_one(listener)) return;
+}
+
+/* ---- Opening ---- */
+
+static int parse_address(const char *text, t2_address *address, char *detail, size_t detail_size) {
+  t2_str host;
+  uint16_t port;
+  int err = text ? t2_str_hostport(t2_str_c(text), &host, &port) : T2_ERR_INVALID;
+
+  if (err == 0 && t2_str_eq_nocase(host, T2_STR("localhost"))) host = T2_STR("127.0.0.1");
+  if (err == 0) err = t2_address_parse(address, host, port);
+  if (err == 0) return 0;
+  return t2_detail(detail, detail_size, T2_ERR_INVALID,
+                   "%s is not an address to listen on, such as 127.0.0.1:8080 or [::1]:8080",
+                   text ? text : "nothing");
+}
+
+/* An IPv6 socket takes IPv4 too where it is for all addresses, whatever the system's default. */
+static int set_options(int fd, const t2_address *address, bool reuse_port) {
+  const int on = 1, off = 0;
+
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) return -errno;
+  if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))) return -errno;
+  if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)))
+    return -errno;
+  return 0;
+}
+
+/* The listening socket, or a negative errno. *address becomes the one bound. */
+static int open_socket(t2_address *address, const t2_listener_options *options) {
+  int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  socklen_t size = sizeof(*address);
+
+  if (fd < 0) return -errno;
+  int err = set_options(fd, address, options->reuse_port);
+  if (err == 0 && (bind(fd, &address->any, t2_address_size(address)) ||
+                   listen(fd, options->backlog ? (int)options->backlog : BACKLOG_DEFAULT) ||
+                   getsockname(fd, &address->any, &size)))
+    err = -errno;
+  if (err == 0) return fd;
+  close(fd);
+  return err;
+}
+
+static int error_of_open(int err) {
+  switch (err) {
+  case -EADDRINUSE:
+    return T2_ERR_CONFLICT;
+  case -EACCES:
+    return T2_ERR_FORBIDDEN;
+  case -ENOMEM:
+  case -ENOBUFS:
+    return T2_ERR_NOMEM;
+  default:
+    return T2_ERR_IO;
+  }
+}
+
+static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *options) {
+  t2_listener *listener = t2_calloc(loop->mem, 1, sizeof(*listener));
+
+  if (!listener) return NULL;
+  listener->loop = loop;
+  listener->connections_max = options->connections_max;
+  listener->handshake_timeout_ms =
+      options->handshake_timeout_ms ? options->handshake_timeout_ms : HANDSHAKE_TIMEOUT_DEFAULT;
+  t2_list_init(&listener->opening);
+  t2_list_init(&listener->handed);
+  t2_timer_init(&listener->pause, on_pause_over);
+  return listener;
+}
+
+int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
+                    void *user, char *detail, size_t detail_size) {
+  t2_address address;
+
+  *out = NULL;
+  int err = parse_address(options->address, &address, detail, detail_size);
+  if (err) return err;
+  t2_listener *listener = listener_new(loop, options);
+  if (!listener) return t2_detail(detail, detail_size, T2_ERR_NOMEM, "%s: out of memory", options->address);
+  int fd = open_socket(&address, options);
+  err = fd < 0 ? fd : uv_poll_init(loop->uv, &listener->poll, fd);
+  if (err) {
+    if (fd >= 0) close(fd);
+    t2_free(loop->mem, listener);
+    return t2_detail(detail, detail_size, error_of_open(err), "cannot listen on %s: %s", options->address,
+                     uv_strerror(err));
+  }
+  t2_loop_hold(loop);
+  listener->fd = fd;
+  listener->poll.data = listener;
+  listener->tls = options->tls ? t2_tls_ref(options->tls) : NULL;
+  listener->on_accept = cb;
+  listener->user = user;
+  listener->port = t2_address_port(&address);
+  t2_address_format(&address, listener->address);
+  set_polling(listener);
+  *out = listener;
+  return 0;
+}
+
+const char *t2_listener_address(const t2_listener *listener) {
+  return listener->address;
+}
+
+uint16_t t2_listener_port(const t2_listener *listener) {
+  return listener->port;
+}
+
+/* ---- Closing ---- */
+
+static void on_poll_close(uv_handle_t *handle) {
+  t2_listener *listener = handle->data;
+  t2_loop *loop = listener->loop;
+  t2_listener_close_cb cb = listener->on_close;
+  void *user = listener->close_user;
+
+  if (listener->tls) t2_tls_unref(listener->tls);
+  t2_free(loop->mem, listener);
+  if (cb) cb(user);
+  t2_loop_release(loop);
+}
+
+static void let_go(t2_conn *conn) {
+  t2_list_remove(&conn->node);
+  t2_conn_set_gone(conn, NULL, NULL);
+}
+
+void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *user) {
+  if (listener->closing) return;
+  listener->closing = true;
+  listener->on_close = cb;
+  listener->close_user = user;
+  t2_loop_timer_stop(listener->loop, &listener->pause);
+  T2_LIST_FOREACH(node, next, &listener->handed) {
+    let_go(T2_LIST_ENTRY(node, t2_conn, node));
+  }
+  T2_LIST_FOREACH(node, next, &listener->opening) {
+    t2_conn *conn = T2_LIST_ENTRY(node, t2_conn, node);
+    let_go(conn);
+    t2_conn_disown(conn);
+    t2_conn_close(conn, T2_ERR_CANCELLED);
+  }
+  uv_close((uv_handle_t *)&listener->poll, on_poll_close);
+  close(listener->fd);
+}

@@ -1,0 +1,40 @@
+/* A listening socket that hands over connections that are ready to use: accepted, and past the TLS handshake.
+ */
+#ifndef T2_NET_LISTENER_H
+#define T2_NET_LISTENER_H
+
+#include <net/conn.h>
+#include <net/tls.h>
+
+typedef struct t2_listener t2_listener;
+
+typedef struct t2_listener_options {
+  const char *address;      /* "HOST:PORT", "[V6]:PORT"; host is a literal address or "localhost" (which is
+                               127.0.0.1); port 0: any */
+  t2_tls *tls;              /* NULL: clear */
+  unsigned backlog;         /* 0: 1024 */
+  unsigned connections_max; /* open at once, handshakes included; 0: no bound. Past it accepting pauses until
+                               one closes */
+  uint64_t handshake_timeout_ms; /* 0: 10 s */
+  bool reuse_port;               /* SO_REUSEPORT */
+} t2_listener_options;
+
+/* The connection is the callee's: it sets ops at once, or closes it. */
+typedef void (*t2_accept_cb)(t2_listener *listener, t2_conn *conn, void *user);
+typedef void (*t2_listener_close_cb)(void *user);
+
+/* 0; T2_ERR_INVALID, T2_ERR_CONFLICT (address in use), T2_ERR_IO, T2_ERR_NOMEM with a sentence in detail that
+ * names the address. */
+int t2_listener_new(t2_listener **listener, t2_loop *loop, const t2_listener_options *options,
+                    t2_accept_cb cb, void *user, char *detail, size_t detail_size);
+/* "127.0.0.1:40123": the address bound, with the real port. Valid as long as the listener. */
+const char *t2_listener_address(const t2_listener *listener);
+uint16_t t2_listener_port(const t2_listener *listener);
+/* Stops accepting, drops handshakes under way; connections handed over live on. Freed later; cb (may be NULL)
+ * after that. */
+void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *user);
+
+/* Out of descriptors (EMFILE): the listener logs once, pauses accepting for 100 ms, and goes on; nothing
+ * spins. */
+
+#endif

@@ -1,0 +1,28 @@
+/* TLS settings shared by connections: certificates, trust, ALPN, ciphers, sessions to resume. One loop's
+ * thread. */
+#ifndef T2_NET_TLS_H
+#define T2_NET_TLS_H
+
+#include <base/buf.h>
+#include <net/loop.h>
+
+/* Shared by reference: every connection made with it holds one. */
+typedef struct t2_tls t2_tls;
+
+/* A server's settings. The PEM certificate chain and key are files. alpn: NULL-terminated list in order of
+ * preference, static strings; NULL: none. ALPN is strict: a client that offers only unknown protocols is
+ * refused; one that offers none is accepted. Session tickets are on (the ticket key is random, rotated).
+ * TLS 1.2 at least, 1.3 where mbedTLS offers it; ECDHE with AEAD only; ChaCha20-Poly1305 before AES-GCM, the
+ * faster here. Errors name the file and what is wrong with it in detail: T2_ERR_NOT_FOUND,
+ * T2_ERR_CERTIFICATE, T2_ERR_INVALID (key does not match), T2_ERR_NOMEM. */
+int t2_tls_server_new(t2_tls **tls, t2_loop *loop, const char *cert_file, const char *key_file,
+                      const char *const *alpn, char *detail, size_t detail_size);
+/* A client's settings: trusts ca_file's certificates, or the system's (/etc/ssl/certs/ca-certificates.crt)
+ * when NULL. Peers are always verified, chain and name (DNS SAN with wildcard in the left-most label, or IP
+ * SAN for an address). Keeps one session to resume per server name (at most 64). */
+int t2_tls_client_new(t2_tls **tls, t2_loop *loop, const char *ca_file, const char *const *alpn, char *detail,
+                      size_t detail_size);
+t2_tls *t2_tls_ref(t2_tls *tls);
+void t2_tls_unref(t2_tls *tls);
+
+#endif
