@@ -152,9 +152,9 @@ static int frame_request(t2_h1_client *client, t2_head *head, bool end) {
   }
   client->length_left = client->framing == T2_H1_FRAMING_LENGTH ? (uint64_t)head->content_length : 0;
   if (client->options->host_header.n) head->authority = client->options->host_header;
-  t2_h1_write_request(&client->request, head, client->framing);
+  int err = t2_h1_write_request(&client->request, head, client->framing);
   client->opening = t2_buf_len(&client->request);
-  return client->request.failed ? T2_ERR_NOMEM : 0;
+  return err;
 }
 
 static int leg_head(t2_leg *leg, const t2_head *head, bool end) {

@@ -1,15 +1,15 @@
-#include <client/backoff.h>
-#include <client/link.h>
+#include <base/backoff.h>
 #include <net/dialer.h>
 #include <proxy/fetch.h>
+#include <proxy/link.h>
+#include <proxy/refusal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
 #include <wire/token.h>
 
 #define DIAL_TIMEOUT_MS    10000
 #define REQUEST_TIMEOUT_MS 10000
-#define RETRY_AFTER_MAX    60 /* seconds that a server may ask to be left alone */
-#define UNANSWERED_MAX     2  /* heartbeats */
+#define UNANSWERED_MAX     2 /* heartbeats */
 
 typedef enum link_state {
   LINK_IDLE,
@@ -35,15 +35,13 @@ struct t2_link {
   t2_timer timer; /* WAITING: the next attempt; UP: the next heartbeat */
   t2_backoff backoff;
   uint64_t seq, answered; /* of heartbeats */
-  unsigned lease_seconds;
-  bool again;      /* register as soon as there is room for a request */
-  bool registered; /* the session was registered on this connection */
+  bool again;             /* register as soon as there is room for a request */
+  bool registered;        /* on this connection */
   /* Why the connection is being closed. */
   int error, status;
-  uint64_t retry_after_s;
+  uint64_t retry_after_ms;
   char reason[256];
-  char session[T2_SESSION_ID_MAX + 1];
-  char path[sizeof("/v1/sessions//channel") + T2_SESSION_ID_MAX];
+  t2_link_grant grant;
   char authorization[sizeof("Bearer ") + T2_TOKEN_MAX];
   t2_reapable reapable;
 };
@@ -66,13 +64,12 @@ static void drop_requests(t2_link *link) {
 }
 
 static void wait_and_retry(t2_link *link) {
-  uint64_t asked = link->retry_after_s < RETRY_AFTER_MAX ? link->retry_after_s : RETRY_AFTER_MAX;
   uint64_t delay = t2_backoff_next(&link->backoff, t2_loop_now(link->loop));
   t2_link_loss loss = {
       .err = link->error,
       .status = link->status,
       .reason = link->reason,
-      .delay_ms = delay > asked * 1000 ? delay : asked * 1000,
+      .delay_ms = delay > link->retry_after_ms ? delay : link->retry_after_ms,
       .was_up = link->registered,
   };
   link->state = LINK_WAITING;
@@ -134,7 +131,7 @@ static void beat(t2_link *link) {
     lose(link, err, 0, NULL);
     return;
   }
-  t2_loop_timer_start(link->loop, &link->timer, link->lease_seconds * 1000ull / 3);
+  t2_loop_timer_start(link->loop, &link->timer, link->grant.lease_seconds * 1000ull / 3);
 }
 
 static void on_timer(t2_timer *timer) {
@@ -157,7 +154,7 @@ static void on_channel_open(t2_channel *channel, void *user) {
 static void on_lease(t2_link *link, const t2_message *message) {
   if (message->seq > link->answered && message->seq <= link->seq) link->answered = message->seq;
   if (message->lease_seconds > 0 && message->lease_seconds <= 86400)
-    link->lease_seconds = (unsigned)message->lease_seconds;
+    link->grant.lease_seconds = (unsigned)message->lease_seconds;
 }
 
 static void on_channel_message(t2_channel *channel, const t2_message *message, void *user) {
@@ -198,61 +195,38 @@ static void open_channel(t2_link *link) {
   t2_head head;
   t2_head_init(&head, link->loop->mem);
   head.content_length = -1;
-  snprintf(link->path, sizeof(link->path), "/v1/sessions/%s/channel", link->session);
-  link->state = LINK_OPENING;
-  int err = fill_head(link, &head, T2_STR("POST"), link->path);
+  int err = fill_head(link, &head, T2_STR("POST"), link->grant.channel);
   if (err == 0) err = t2_channel_open(&link->channel, link->h2, &head, &channel_ops, link);
   t2_head_fini(&head);
   if (err) lose(link, err, 0, NULL);
 }
 
-static int error_of_status(int status) {
-  switch (status) {
-  case 401:
-    return T2_ERR_AUTH;
-  case 403:
-    return T2_ERR_FORBIDDEN;
-  case 404:
-    return T2_ERR_NOT_FOUND;
-  case 409:
-    return T2_ERR_CONFLICT;
-  case 400:
-  case 422:
-    return T2_ERR_INVALID;
-  case 429:
-  case 503:
-    return T2_ERR_UNAVAILABLE;
-  default:
-    return T2_ERR_PROTOCOL;
-  }
-}
-
 static void on_refused(t2_link *link, int status, const t2_head *head, t2_str body) {
-  char detail[160], reason[256];
-  const t2_field *after = t2_fields_get(&head->fields, T2_STR("retry-after"));
-  if (after && t2_str_u64(after->value, UINT32_MAX, &link->retry_after_s)) link->retry_after_s = 0;
-  t2_problem_detail(body, detail, sizeof(detail));
-  const char *what =
-      status == 401 ? "the control plane did not accept the token" : "the control plane refused the session";
-  snprintf(reason, sizeof(reason), "%s (%d)%s%s", what, status, *detail ? ": " : "", detail);
-  lose(link, error_of_status(status), status, reason);
+  char detail[160], what[64], reason[256];
+  link->retry_after_ms = t2_refusal_retry_after_ms(head);
+  t2_refusal_detail(body, detail, sizeof(detail));
+  snprintf(what, sizeof(what), status == 401 ? "did not accept the token" : "refused the %s",
+           link->options.what);
+  snprintf(reason, sizeof(reason), "the control plane %s (%d)%s%s", what, status, *detail ? ": " : "",
+           detail);
+  lose(link, t2_refusal_error(status), status, reason);
 }
 
 static void on_accepted(t2_link *link, t2_str body) {
-  t2_registration registration;
-  char detail[128];
-  int err = t2_registration_parse(&registration, body, detail, sizeof(detail));
+  char detail[128] = "";
+  t2_link_grant grant = link->grant;
+  bool first = link->state == LINK_REGISTERING;
+  link->registered = true;
+  if (first) link->state = LINK_OPENING;
+  int err = link->ops.on_registered(link, body, &grant, detail, sizeof(detail), link->user);
+  if (link->state != LINK_OPENING && link->state != LINK_UP) return;
   if (err) {
+    link->registered = !first;
     lose(link, err, 0, detail);
     return;
   }
-  snprintf(link->session, sizeof(link->session), "%.*s", T2_STR_ARG(registration.session));
-  link->lease_seconds = registration.lease_seconds;
-  link->registered = true;
-  if (link->state == LINK_REGISTERING) open_channel(link);
-  if (link->state == LINK_OPENING || link->state == LINK_UP)
-    link->ops.on_registered(link, &registration, link->user);
-  t2_registration_fini(&registration);
+  link->grant = grant;
+  if (first) open_channel(link);
 }
 
 static void on_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body, void *user) {
@@ -272,13 +246,13 @@ static void request_registration(t2_link *link) {
   t2_head_init(&head, link->loop->mem);
   t2_buf_init(&body, link->loop->mem);
   link->again = false;
-  int err = t2_registration_request(&body, t2_str_c(link->session), link->options.instance);
-  if (err == 0) err = fill_head(link, &head, T2_STR("POST"), "/v1/sessions");
+  int err = link->ops.on_register(link, &body, link->user);
+  if (err == 0) err = fill_head(link, &head, T2_STR("POST"), link->options.path);
   if (err == 0) err = t2_fields_add(&head.fields, T2_STR("content-type"), T2_STR("application/json"));
   head.content_length = (int64_t)t2_buf_len(&body);
   if (err == 0)
     err = t2_fetch_start(&link->fetch, link->h2, &head,
-                         t2_str_of((const char *)t2_buf_head(&body), t2_buf_len(&body)), T2_REGISTRATION_MAX,
+                         t2_str_of((const char *)t2_buf_head(&body), t2_buf_len(&body)), T2_LINK_ANSWER_MAX,
                          REQUEST_TIMEOUT_MS, on_answer, link);
   t2_head_fini(&head);
   t2_buf_fini(&body);
@@ -335,7 +309,7 @@ static void dial(t2_link *link) {
   };
   link->state = LINK_DIALLING;
   link->error = link->status = 0;
-  link->retry_after_s = 0;
+  link->retry_after_ms = 0;
   int err = t2_dial_start(&link->dial, link->loop, &options, on_dialled, link);
   if (err) lose(link, err, 0, NULL);
 }
@@ -353,7 +327,6 @@ int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops
   link->loop = loop;
   t2_timer_init(&link->timer, on_timer);
   t2_backoff_init(&link->backoff, options->retry_min_ms, options->retry_max_ms, options->retry_max_ms);
-  snprintf(link->session, sizeof(link->session), "%s", options->session);
   snprintf(link->authorization, sizeof(link->authorization), "Bearer %s", options->token);
   *out = link;
   return 0;
@@ -382,19 +355,17 @@ static void on_delete_answer(t2_fetch *fetch, int err, int status, const t2_head
   link->ops.on_deleted(link, link->user);
 }
 
-bool t2_link_delete(t2_link *link, uint64_t timeout_ms) {
+bool t2_link_delete(t2_link *link, const char *path, uint64_t timeout_ms) {
   t2_head head;
-  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
   if (!t2_link_is_up(link)) return false;
   if (link->fetch) t2_fetch_cancel(link->fetch);
   link->fetch = NULL;
   link->again = false;
-  snprintf(path, sizeof(path), "/v1/sessions/%s", link->session);
   t2_head_init(&head, link->loop->mem);
   head.content_length = -1;
   int err = fill_head(link, &head, T2_STR("DELETE"), path);
   if (err == 0)
-    err = t2_fetch_start(&link->fetch, link->h2, &head, T2_STR_NULL, T2_REGISTRATION_MAX, timeout_ms,
+    err = t2_fetch_start(&link->fetch, link->h2, &head, T2_STR_NULL, T2_LINK_ANSWER_MAX, timeout_ms,
                          on_delete_answer, link);
   t2_head_fini(&head);
   return err == 0;

@@ -1,4 +1,4 @@
-#include <client/target.h>
+#include <proxy/target.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 

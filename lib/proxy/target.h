@@ -1,7 +1,7 @@
 /* Where to connect to: what a person gives as TARGET, and the https URLs of the control plane and of entries.
  */
-#ifndef T2_CLIENT_TARGET_H
-#define T2_CLIENT_TARGET_H
+#ifndef T2_PROXY_TARGET_H
+#define T2_PROXY_TARGET_H
 
 #include <base/str.h>
 

@@ -1,6 +1,6 @@
 #include <t2_test_mem.h>
 
-#include <client/target.h>
+#include <proxy/target.h>
 #include <tunnel2/error.h>
 
 typedef struct accepted {

@@ -1,0 +1,472 @@
+#include <proxy/h1_server.h>
+#include <tunnel2/error.h>
+
+#define HELD_MAX    (16 * 1024) /* bytes of later requests taken in while one is being answered */
+#define LINGER_MS   2000
+#define DISCARD_MAX (64 * 1024) /* bytes of unwanted content that are read to keep a connection */
+
+struct t2_h1_server {
+  t2_leg leg;
+  t2_proxy *proxy;
+  t2_conn *conn; /* NULL once it was handed over */
+  const t2_h1_server_options *options;
+  t2_h1_server_ops ops;
+  void *user;
+  t2_h1_parser *parser;
+  t2_buf held; /* input that waits: pipelined requests, or content beyond the window */
+  t2_timer timer;
+  size_t given;      /* content given to the exchange and not yet consumed */
+  size_t unacked;    /* response content in the output, not yet reported as consumed */
+  size_t input_left; /* during on_request: bytes that came behind the request's head */
+  t2_h1_framing framing;
+  bool busy;          /* an exchange is under way */
+  bool request_ended; /* ... and its request has been read whole */
+  bool tunnel;        /* ... and it has become a tunnel */
+  bool headed;        /* ... and its response head was written */
+  bool http10;
+  bool discardable; /* ... and the rest of its content may be read to keep the connection */
+  bool discarding;  /* that is being done: the exchange is over */
+  bool close_after; /* this response is the connection's last */
+  bool draining;
+  bool stalled; /* parsing stopped for want of room or a free exchange */
+  bool ending;  /* nothing more is read or answered */
+  t2_reapable reapable;
+};
+
+void t2_h1_server_options_init(t2_h1_server_options *options) {
+  *options = (t2_h1_server_options){
+      .header_timeout_ms = 30000, .keep_alive_timeout_ms = 120000, .body_timeout_ms = 60000};
+  t2_h1_limits_init(&options->limits);
+}
+
+/* ---- Timeouts: one timer, for what is being waited for ---- */
+
+static void arm(t2_h1_server *server) {
+  t2_loop *loop = server->proxy->loop;
+  const t2_h1_server_options *o = server->options;
+  if (server->ending || server->tunnel) {
+    t2_loop_timer_stop(loop, &server->timer);
+  } else if (server->busy) {
+    bool waiting = !server->request_ended || t2_conn_pending(server->conn) > 0;
+    if (waiting && o->body_timeout_ms)
+      t2_loop_timer_start(loop, &server->timer, o->body_timeout_ms);
+    else
+      t2_loop_timer_stop(loop, &server->timer);
+  } else {
+    bool partial = !t2_h1_idle(server->parser);
+    t2_loop_timer_start(loop, &server->timer, partial ? o->header_timeout_ms : o->keep_alive_timeout_ms);
+  }
+}
+
+static void end_connection(t2_h1_server *server) {
+  if (server->ending) return;
+  server->ending = true;
+  arm(server);
+  t2_conn_finish(server->conn, LINGER_MS);
+}
+
+/* An answer that no exchange stands behind: to what is no request. */
+static void answer_error(t2_h1_server *server, int status, const char *detail) {
+  t2_proxy *proxy = server->proxy;
+  t2_head *head = &proxy->problem_scratch;
+  t2_head_reset(head);
+  t2_buf_reset(&proxy->problem_body);
+  if (t2_problem_write(t2_problem_of_status(status), detail, t2_str_c(proxy->by), T2_STR_NULL, head,
+                       &proxy->problem_text, &proxy->problem_body) == 0) {
+    t2_buf *out = t2_conn_out(server->conn);
+    (void)t2_h1_write_response(out, head, T2_H1_FRAMING_LENGTH, true, false);
+    t2_buf_append(out, t2_buf_head(&proxy->problem_body), t2_buf_len(&proxy->problem_body));
+    t2_conn_wake(server->conn);
+  }
+  end_connection(server);
+}
+
+static void on_timer(t2_timer *timer) {
+  t2_h1_server *server = T2_CONTAINER_OF(timer, t2_h1_server, timer);
+  if (server->busy) {
+    bool answerable = !server->headed && !server->request_ended;
+    server->busy = false;
+    t2_exchange_fail(&server->leg, T2_ERR_TIMEOUT, T2_AT_LOCAL, NULL);
+    if (answerable)
+      answer_error(server, 408, "the request's content stopped coming");
+    else
+      t2_h1_server_close(server, T2_ERR_TIMEOUT);
+  } else if (!t2_h1_idle(server->parser)) {
+    answer_error(server, 408, "the request's head did not come in time");
+  } else {
+    end_connection(server);
+  }
+}
+
+/* ---- The leg: responses out ---- */
+
+static t2_h1_server *server_of(t2_leg *leg) {
+  return T2_CONTAINER_OF(leg, t2_h1_server, leg);
+}
+
+static int write_head(t2_h1_server *server, const t2_head *head, t2_h1_framing framing) {
+  bool close = server->close_after && head->status >= 200;
+  int err = t2_h1_write_response(t2_conn_out(server->conn), head, framing, close, server->http10 && !close);
+  t2_conn_wake(server->conn);
+  return err;
+}
+
+static int interim_head(t2_h1_server *server, const t2_head *head) {
+  if (server->http10) return 0; /* RFC 9110, 15.2 */
+  return write_head(server, head, T2_H1_FRAMING_NONE);
+}
+
+static bool status_has_content(int status) {
+  return status >= 200 && status != 204 && status != 304;
+}
+
+static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
+  t2_h1_server *server = server_of(leg);
+  const t2_exchange *exchange = leg->exchange;
+  if (head->status < 200 && head->status != 101) return interim_head(server, head);
+  server->headed = true;
+  if (exchange->connect && (head->status == 101 || (head->status < 300 && !end))) {
+    server->tunnel = true;
+    server->close_after = true;
+    server->framing = T2_H1_FRAMING_NONE;
+    t2_h1_tunnel(server->parser);
+    return write_head(server, head, T2_H1_FRAMING_NONE);
+  }
+  bool unread = !server->request_ended && !server->discardable && (end || head->status >= 300);
+  if (server->draining || unread) server->close_after = true;
+  t2_head plain = *head;
+  if (exchange->head_request || !status_has_content(head->status)) {
+    server->framing = T2_H1_FRAMING_NONE;
+  } else if (end || head->content_length >= 0) {
+    server->framing = T2_H1_FRAMING_LENGTH;
+    if (end) plain.content_length = 0;
+  } else if (server->http10) {
+    server->framing = T2_H1_FRAMING_CLOSE;
+    server->close_after = true;
+  } else {
+    server->framing = T2_H1_FRAMING_CHUNKED;
+  }
+  return write_head(server, &plain, server->framing);
+}
+
+static int leg_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
+  t2_h1_server *server = server_of(leg);
+  t2_buf *out = t2_conn_out(server->conn);
+  if (server->framing == T2_H1_FRAMING_NONE && !server->tunnel) {
+    t2_exchange_consumed(leg, n);
+    return 0;
+  }
+  if (server->framing == T2_H1_FRAMING_CHUNKED)
+    t2_h1_write_chunk(out, bytes, n);
+  else
+    t2_buf_append(out, bytes, n);
+  if (out->failed) return T2_ERR_NOMEM;
+  server->unacked += n;
+  t2_conn_wake(server->conn);
+  return 0;
+}
+
+static int leg_end(t2_leg *leg, const t2_fields *trailers) {
+  t2_h1_server *server = server_of(leg);
+  if (server->framing == T2_H1_FRAMING_CHUNKED) t2_h1_write_last_chunk(t2_conn_out(server->conn), trailers);
+  if (server->tunnel) t2_conn_shutdown(server->conn);
+  t2_conn_wake(server->conn);
+  return 0;
+}
+
+/* The account of what the far leg has taken lets more input in; that happens in the flush, never from here.
+ */
+static void leg_consumed(t2_leg *leg, size_t n) {
+  t2_h1_server *server = server_of(leg);
+  bool full = server->given >= T2_LEG_WINDOW;
+  server->given -= n < server->given ? n : server->given;
+  if (full && server->given < T2_LEG_WINDOW) t2_conn_wake(server->conn);
+}
+
+static void next_request(t2_h1_server *server) {
+  server->busy = server->discarding = false;
+  server->unacked = server->given = 0;
+  if (server->close_after || server->draining) {
+    end_connection(server);
+    return;
+  }
+  arm(server);
+  if (t2_buf_len(&server->held)) t2_conn_wake(server->conn);
+}
+
+static void leg_closed(t2_leg *leg, int err) {
+  t2_h1_server *server = server_of(leg);
+  if (server->ending) return;
+  if (!server->request_ended && !server->discardable) server->close_after = true;
+  if (err == 0 && !server->request_ended && !server->close_after) {
+    server->discarding = true;
+    t2_conn_wake(server->conn);
+    return;
+  }
+  if (err == 0) {
+    next_request(server);
+    return;
+  }
+  /* Cut short. A length or a missing last chunk shows it; where only the end of the connection would tell, a
+   * reset does. */
+  server->busy = false;
+  bool visible = server->framing == T2_H1_FRAMING_LENGTH || server->framing == T2_H1_FRAMING_CHUNKED;
+  if (server->headed && visible) {
+    end_connection(server);
+  } else {
+    server->ending = true;
+    arm(server);
+    t2_conn_reset(server->conn, err);
+  }
+}
+
+static const t2_leg_ops leg_ops = {
+    .name = "h1 server",
+    .at = T2_AT_LOCAL,
+    .head = leg_head,
+    .data = leg_data,
+    .end = leg_end,
+    .consumed = leg_consumed,
+    .closed = leg_closed,
+};
+
+/* ---- Requests in ---- */
+
+static void on_request_head(t2_h1_server *server, const t2_h1_event *event) {
+  t2_head *head = event->head;
+  server->busy = true;
+  server->request_ended = event->end;
+  server->tunnel = server->headed = server->discarding = false;
+  /* Whoever waits for a 100 has been told by the answer not to send the content. */
+  server->discardable = head->content_length >= 0 && head->content_length <= DISCARD_MAX &&
+                        !t2_fields_get(&head->fields, T2_STR("expect"));
+  server->http10 = head->version_minor == 0;
+  server->close_after = !t2_h1_keep_alive(server->parser);
+  server->given = server->unacked = 0;
+  if (head->scheme.n == 0) head->scheme = t2_conn_is_tls(server->conn) ? T2_STR("https") : T2_STR("http");
+  t2_exchange *exchange = t2_exchange_new(server->proxy, &server->leg, head);
+  if (!exchange) {
+    server->busy = false;
+    answer_error(server, 503, "out of memory");
+    return;
+  }
+  server->ops.on_request(server, exchange, head, event->end, server->user);
+}
+
+static void on_bad_request(t2_h1_server *server, const t2_h1_event *event) {
+  bool headed = server->busy && server->headed;
+  if (server->busy) {
+    server->busy = false;
+    t2_exchange_fail(&server->leg, T2_ERR_PROTOCOL, T2_AT_LOCAL, event->detail);
+  }
+  if (headed)
+    t2_h1_server_close(server, T2_ERR_PROTOCOL);
+  else
+    answer_error(server, event->status, event->detail);
+}
+
+static bool wants_input(const t2_h1_server *server) {
+  if (server->ending || !server->conn) return false;
+  if (!server->busy) return true;
+  if (server->request_ended && !server->tunnel) return false;
+  return server->given < T2_LEG_WINDOW;
+}
+
+static void on_event(t2_h1_server *server, const t2_h1_event *event, size_t input_left) {
+  switch (event->type) {
+  case T2_H1_NONE:
+    break;
+  case T2_H1_HEAD:
+    server->input_left = input_left;
+    on_request_head(server, event);
+    break;
+  case T2_H1_DATA:
+    if (server->discarding) break;
+    server->given += event->data.n;
+    t2_exchange_data(&server->leg, (const uint8_t *)event->data.p, event->data.n);
+    break;
+  case T2_H1_END:
+    server->request_ended = true;
+    if (server->discarding)
+      next_request(server);
+    else
+      t2_exchange_end(&server->leg, event->trailers);
+    break;
+  case T2_H1_ERROR:
+    on_bad_request(server, event);
+    break;
+  }
+}
+
+/* Parses as much of the input as can be acted on now; returns how much that was. */
+static size_t process(t2_h1_server *server, uint8_t *bytes, size_t n) {
+  size_t at = 0;
+  t2_h1_event event = {.type = T2_H1_NONE};
+  server->stalled = false;
+  do {
+    if (!wants_input(server)) {
+      /* The parser may have one more event without taking another byte: the end of the content. */
+      server->stalled = true;
+      break;
+    }
+    at += t2_h1_parse(server->parser, bytes + at, n - at, &event);
+    on_event(server, &event, n - at);
+  } while (event.type != T2_H1_NONE || at < n);
+  return server->ending || !server->conn ? n : at;
+}
+
+static void update_reading(t2_h1_server *server) {
+  if (server->ending || !server->conn) return;
+  if (server->given >= T2_LEG_WINDOW || t2_buf_len(&server->held) >= HELD_MAX)
+    t2_conn_read_stop(server->conn);
+  else
+    t2_conn_read_start(server->conn);
+}
+
+static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
+  t2_h1_server *server = user;
+  if (server->ending) return;
+  bool was_idle = !server->busy && t2_h1_idle(server->parser);
+  size_t taken = t2_buf_len(&server->held) ? 0 : process(server, bytes, n);
+  if (!server->conn || server->ending) return;
+  if (taken < n && t2_buf_append(&server->held, bytes + taken, n - taken)) {
+    t2_h1_server_close(server, T2_ERR_NOMEM);
+    return;
+  }
+  if (taken == 0 && wants_input(server)) t2_conn_wake(conn);
+  update_reading(server);
+  /* The header timeout runs from a head's first byte, whatever comes after it. */
+  if (server->busy || was_idle) arm(server);
+}
+
+static void on_conn_flush(t2_conn *conn, void *user) {
+  t2_h1_server *server = user;
+  (void)conn;
+  uint8_t none = 0;
+  size_t n = t2_buf_len(&server->held);
+  if (!wants_input(server) || (n == 0 && !server->stalled)) return;
+  size_t taken = process(server, n ? t2_buf_head(&server->held) : &none, n);
+  if (!server->conn || server->ending) return;
+  t2_buf_consume(&server->held, taken);
+  t2_buf_shrink(&server->held, 0);
+  update_reading(server);
+}
+
+static void on_conn_written(t2_conn *conn, void *user) {
+  t2_h1_server *server = user;
+  if (server->ending || !server->busy) return;
+  size_t pending = t2_conn_pending(conn), left = server->unacked < pending ? server->unacked : pending;
+  size_t sent = server->unacked - left;
+  server->unacked = left;
+  arm(server);
+  t2_exchange_consumed(&server->leg, sent);
+}
+
+/* FIN from a client that waits for an answer cannot be told from one that has gone, so its request is given
+ * up; within a tunnel it ends one direction. */
+static void on_conn_eof(t2_conn *conn, void *user) {
+  t2_h1_server *server = user;
+  (void)conn;
+  if (server->ending) return;
+  if (server->busy && server->tunnel) {
+    server->request_ended = true;
+    t2_exchange_end(&server->leg, NULL);
+    return;
+  }
+  if (server->busy) {
+    server->busy = false;
+    server->ending = true;
+    t2_exchange_fail(&server->leg, T2_ERR_CANCELLED, T2_AT_LOCAL, NULL);
+    arm(server);
+    t2_conn_close(server->conn, T2_ERR_CANCELLED);
+    return;
+  }
+  end_connection(server);
+}
+
+static void free_server(t2_reapable *reapable) {
+  t2_h1_server *server = T2_CONTAINER_OF(reapable, t2_h1_server, reapable);
+  t2_h1_parser_free(server->parser);
+  t2_buf_fini(&server->held);
+  t2_free(server->proxy->loop->mem, server);
+}
+
+static void retire(t2_h1_server *server) {
+  server->ending = true;
+  t2_loop_timer_stop(server->proxy->loop, &server->timer);
+  if (server->ops.on_close) server->ops.on_close(server, server->user);
+  t2_loop_reap(server->proxy->loop, &server->reapable, free_server);
+}
+
+static void on_conn_close(t2_conn *conn, int err, void *user) {
+  t2_h1_server *server = user;
+  (void)conn;
+  server->ending = true;
+  if (server->leg.exchange)
+    t2_exchange_fail(&server->leg, err ? T2_ERR_CANCELLED : T2_ERR_CLOSED, T2_AT_LOCAL, NULL);
+  retire(server);
+}
+
+static const t2_conn_ops conn_ops = {
+    .on_data = on_conn_data,
+    .on_eof = on_conn_eof,
+    .on_flush = on_conn_flush,
+    .on_written = on_conn_written,
+    .on_close = on_conn_close,
+};
+
+/* ---- Calls ---- */
+
+int t2_h1_server_new(t2_h1_server **out, t2_proxy *proxy, t2_conn *conn, const t2_h1_server_options *options,
+                     const t2_h1_server_ops *ops, void *user) {
+  const t2_allocator *mem = proxy->loop->mem;
+  *out = NULL;
+  t2_h1_server *server = t2_calloc(mem, 1, sizeof(*server));
+  t2_h1_parser *parser = t2_h1_parser_new(mem, false, &options->limits);
+  if (!server || !parser) {
+    t2_free(mem, server);
+    t2_h1_parser_free(parser);
+    t2_conn_close(conn, T2_ERR_NOMEM);
+    return T2_ERR_NOMEM;
+  }
+  server->leg.ops = &leg_ops;
+  server->proxy = proxy;
+  server->conn = conn;
+  server->options = options;
+  server->ops = *ops;
+  server->user = user;
+  server->parser = parser;
+  t2_buf_init(&server->held, mem);
+  t2_timer_init(&server->timer, on_timer);
+  t2_conn_set_ops(conn, &conn_ops, server);
+  /* A connection that never says anything has no longer than a head may take. */
+  t2_loop_timer_start(proxy->loop, &server->timer, options->header_timeout_ms);
+  *out = server;
+  return 0;
+}
+
+void t2_h1_server_drain(t2_h1_server *server) {
+  server->draining = true;
+  if (!server->busy && t2_h1_idle(server->parser) && t2_buf_len(&server->held) == 0) end_connection(server);
+}
+
+void t2_h1_server_close(t2_h1_server *server, int err) {
+  server->ending = true;
+  t2_loop_timer_stop(server->proxy->loop, &server->timer);
+  if (server->conn) t2_conn_close(server->conn, err);
+}
+
+t2_conn *t2_h1_server_transport(const t2_h1_server *server) {
+  return server->conn;
+}
+
+t2_conn *t2_h1_server_upgrade(t2_h1_server *server, const t2_head *head) {
+  if (server->input_left || t2_buf_len(&server->held) || !server->request_ended) return NULL;
+  if (write_head(server, head, T2_H1_FRAMING_NONE)) return NULL;
+  t2_conn *conn = server->conn;
+  server->busy = false;
+  server->conn = NULL;
+  t2_exchange_fail(&server->leg, 0, T2_AT_LOCAL, NULL);
+  retire(server);
+  return conn;
+}

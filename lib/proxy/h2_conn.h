@@ -1,0 +1,57 @@
+/* An HTTP/2 connection on a transport, whose streams are legs: the public and API servers, the uplink at both
+ * its ends, and the client of the control API. */
+#ifndef T2_PROXY_H2_CONN_H
+#define T2_PROXY_H2_CONN_H
+
+#include <http/h2.h>
+#include <net/conn.h>
+#include <proxy/exchange.h>
+
+typedef struct t2_h2_conn t2_h2_conn;
+
+/* All may be NULL. */
+typedef struct t2_h2_conn_ops {
+  /* Server: a request. The callee calls t2_exchange_connect or t2_exchange_refuse before it returns. */
+  void (*on_request)(t2_h2_conn *h2_conn, t2_exchange *exchange, t2_head *head, bool end, void *user);
+  /* Client: the peer takes no new streams (GOAWAY). */
+  void (*on_going)(t2_h2_conn *h2_conn, void *user);
+  /* A place for a new stream may have come free, or the peer's settings came. */
+  void (*on_capacity)(t2_h2_conn *h2_conn, void *user);
+  /* The last call; exchanges on it have been failed before. detail may be "". */
+  void (*on_close)(t2_h2_conn *h2_conn, int err, const char *detail, void *user);
+} t2_h2_conn_ops;
+
+typedef struct t2_h2_conn_options {
+  t2_h2_options h2;
+  uint64_t ping_interval_ms; /* PING when nothing was read for so long; 0: never */
+  uint64_t ping_timeout_ms;  /* without anything read: the connection is closed with T2_ERR_TIMEOUT */
+  uint64_t idle_timeout_ms;  /* server: closed after so long without a stream; 0: never */
+  t2_problem_at at;          /* where its failures are: T2_AT_UPLINK mostly */
+} t2_h2_conn_options;
+
+void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server);
+/* For an uplink, at either end: room for the largest head that the public may send, with what forwarding adds
+ * and as HTTP/2 counts it. */
+void t2_h2_conn_options_init_uplink(t2_h2_conn_options *options, bool server);
+
+/* Takes conn over (on failure too: it is closed then). 0 or T2_ERR_NOMEM. */
+int t2_h2_conn_new(t2_h2_conn **h2_conn, t2_proxy *proxy, t2_conn *conn, const t2_h2_conn_options *options,
+                   const t2_h2_conn_ops *ops, void *user);
+/* Bytes that came with the upgrade, before the connection was taken over. */
+void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n);
+/* Client: a leg for one request on a new stream: to be given to t2_exchange_connect at once, which opens the
+ * stream by the leg's `head`. NULL when there is no capacity or memory. */
+t2_leg *t2_h2_conn_leg(t2_h2_conn *h2_conn);
+size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn);
+size_t t2_h2_conn_active(const t2_h2_conn *h2_conn);
+/* GOAWAY, finish what is under way, then close (on_close with 0). */
+void t2_h2_conn_drain(t2_h2_conn *h2_conn);
+/* Closes at once; on_close comes later with err. */
+void t2_h2_conn_close(t2_h2_conn *h2_conn, int err);
+t2_conn *t2_h2_conn_transport(const t2_h2_conn *h2_conn);
+void *t2_h2_conn_user(const t2_h2_conn *h2_conn);
+t2_proxy *t2_h2_conn_proxy(const t2_h2_conn *h2_conn);
+/* Of a downstream exchange: the HTTP/2 connection its leg is on, or NULL if it is on none. */
+t2_h2_conn *t2_h2_conn_of_leg(const t2_leg *leg);
+
+#endif

@@ -1,0 +1,182 @@
+#include <proxy/server.h>
+#include <tunnel2/error.h>
+
+/* One public connection: HTTP/1.1 or HTTP/2. */
+typedef struct server_conn {
+  t2_list node;
+  t2_server *server;
+  t2_h1_server *h1;
+  t2_h2_conn *h2;
+} server_conn;
+
+struct t2_server {
+  t2_proxy *proxy;
+  t2_listener *listener;
+  t2_server_options options;
+  t2_server_request_cb on_request;
+  void *user;
+  t2_list conns;
+  size_t conn_count;
+  bool draining, closing, listener_closed, reaped;
+  t2_listener_close_cb on_close;
+  void *close_user;
+  t2_reapable reapable;
+};
+
+void t2_server_options_init(t2_server_options *options) {
+  *options = (t2_server_options){0};
+  t2_h1_server_options_init(&options->h1);
+  t2_h2_conn_options_init(&options->h2, true);
+  options->h2.at = T2_AT_LOCAL;
+  options->h2.idle_timeout_ms = options->h1.keep_alive_timeout_ms;
+}
+
+static void free_server(t2_reapable *reapable) {
+  t2_server *server = T2_CONTAINER_OF(reapable, t2_server, reapable);
+  t2_listener_close_cb cb = server->on_close;
+  void *user = server->close_user;
+  t2_free(server->proxy->loop->mem, server);
+  if (cb) cb(user);
+}
+
+static void free_when_closed(t2_server *server) {
+  if (!server->closing || !server->listener_closed || server->conn_count || server->reaped) return;
+  server->reaped = true;
+  t2_loop_reap(server->proxy->loop, &server->reapable, free_server);
+}
+
+static void tell_drained(t2_server *server) {
+  if (!server->draining || server->closing || server->conn_count || !server->options.on_drained) return;
+  void (*on_drained)(void *user) = server->options.on_drained;
+  server->options.on_drained = NULL;
+  on_drained(server->user);
+}
+
+static void drop_conn(server_conn *sc) {
+  t2_server *server = sc->server;
+  t2_list_remove(&sc->node);
+  server->conn_count--;
+  t2_free(server->proxy->loop->mem, sc);
+  tell_drained(server);
+  free_when_closed(server);
+}
+
+static void on_h1_request(t2_h1_server *h1, t2_exchange *exchange, t2_head *head, bool end, void *user) {
+  server_conn *sc = user;
+  t2_request request = {.server = sc->server,
+                        .exchange = exchange,
+                        .head = head,
+                        .end = end,
+                        .h1 = h1,
+                        .transport = t2_h1_server_transport(h1)};
+  sc->server->on_request(&request, sc->server->user);
+}
+
+static void on_h1_close(t2_h1_server *h1, void *user) {
+  (void)h1;
+  drop_conn(user);
+}
+
+static void on_h2_request(t2_h2_conn *h2, t2_exchange *exchange, t2_head *head, bool end, void *user) {
+  server_conn *sc = user;
+  t2_request request = {.server = sc->server,
+                        .exchange = exchange,
+                        .head = head,
+                        .end = end,
+                        .h2 = h2,
+                        .transport = t2_h2_conn_transport(h2)};
+  sc->server->on_request(&request, sc->server->user);
+}
+
+static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
+  (void)h2;
+  (void)err;
+  (void)detail;
+  drop_conn(user);
+}
+
+static const t2_h1_server_ops h1_ops = {.on_request = on_h1_request, .on_close = on_h1_close};
+static const t2_h2_conn_ops h2_ops = {.on_request = on_h2_request, .on_close = on_h2_close};
+
+static void on_accept(t2_listener *listener, t2_conn *conn, void *user) {
+  (void)listener;
+  t2_server *server = user;
+  server_conn *sc = t2_calloc(server->proxy->loop->mem, 1, sizeof(*sc));
+  if (!sc) {
+    t2_conn_close(conn, T2_ERR_NOMEM);
+    return;
+  }
+  sc->server = server;
+  t2_list_push_back(&server->conns, &sc->node);
+  server->conn_count++;
+  int err = t2_str_eq(t2_conn_alpn(conn), T2_STR("h2"))
+                ? t2_h2_conn_new(&sc->h2, server->proxy, conn, &server->options.h2, &h2_ops, sc)
+                : t2_h1_server_new(&sc->h1, server->proxy, conn, &server->options.h1, &h1_ops, sc);
+  if (err) drop_conn(sc);
+}
+
+int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *options, t2_server_request_cb cb,
+                  void *user, char *detail, size_t detail_size) {
+  *out = NULL;
+  t2_server *server = t2_calloc(proxy->loop->mem, 1, sizeof(*server));
+  if (!server) return T2_ERR_NOMEM;
+  server->proxy = proxy;
+  server->options = *options;
+  server->options.h2.h2.server = true;
+  server->on_request = cb;
+  server->user = user;
+  t2_list_init(&server->conns);
+  int err = t2_listener_new(&server->listener, proxy->loop, &options->listener, on_accept, server, detail,
+                            detail_size);
+  if (err) {
+    t2_free(proxy->loop->mem, server);
+    return err;
+  }
+  *out = server;
+  return 0;
+}
+
+const char *t2_server_address(const t2_server *server) {
+  return t2_listener_address(server->listener);
+}
+
+size_t t2_server_connections(const t2_server *server) {
+  return server->conn_count;
+}
+
+static void on_listener_close(void *user) {
+  t2_server *server = user;
+  server->listener_closed = true;
+  free_when_closed(server);
+}
+
+static void stop_listening(t2_server *server) {
+  if (server->draining) return;
+  server->draining = true;
+  t2_listener *listener = server->listener;
+  server->listener = NULL;
+  t2_listener_close(listener, on_listener_close, server);
+}
+
+void t2_server_drain(t2_server *server) {
+  stop_listening(server);
+  T2_LIST_FOREACH(node, next, &server->conns) {
+    server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
+    if (sc->h1) t2_h1_server_drain(sc->h1);
+    if (sc->h2) t2_h2_conn_drain(sc->h2);
+  }
+  tell_drained(server);
+}
+
+void t2_server_close(t2_server *server, t2_listener_close_cb cb, void *user) {
+  server->closing = true;
+  server->on_close = cb;
+  server->close_user = user;
+  stop_listening(server);
+  T2_LIST_FOREACH(node, next, &server->conns) {
+    server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
+    if (sc->h1) t2_h1_server_close(sc->h1, T2_ERR_CANCELLED);
+    if (sc->h2) t2_h2_conn_close(sc->h2, T2_ERR_CANCELLED);
+  }
+  free_when_closed(server);
+}
