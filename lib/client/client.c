@@ -35,20 +35,11 @@ static int read_options(t2_client_options *out, const t2_client_options *given) 
   return 0;
 }
 
-static bool token_is_valid(const char *token) {
-  char field[sizeof("Bearer ") + T2_TOKEN_MAX];
-  t2_str parsed;
-  size_t n = strlen(token);
-  if (n < T2_TOKEN_MIN || n > T2_TOKEN_MAX) return false;
-  snprintf(field, sizeof(field), "Bearer %s", token);
-  return t2_bearer_parse(t2_str_c(field), &parsed) == 0 && parsed.n == n;
-}
-
 static int check_options(const t2_client_options *o, char *detail, size_t size) {
   t2_target target;
   if (!o->origin) return t2_detail(detail, size, T2_ERR_INVALID, "an origin is required");
   if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
-  if (!token_is_valid(o->token))
+  if (!t2_token_valid(t2_str_c(o->token)))
     return t2_detail(detail, size, T2_ERR_INVALID,
                      "the token is none: %d to %d of A-Z a-z 0-9 - . _ ~ + / =", T2_TOKEN_MIN, T2_TOKEN_MAX);
   if (o->session && !t2_session_id_valid(t2_str_c(o->session)))
@@ -131,8 +122,8 @@ static int make_link(t2_client *client) {
       .proxy = &client->control,
       .tls = client->link_tls,
       .token = client->options.token,
-      .instance = client->instance,
-      .session = client->session,
+      .path = "/v1/sessions",
+      .what = "session",
       .retry_min_ms = client->options.retry_min_ms,
       .retry_max_ms = client->options.retry_max_ms,
   };
@@ -285,12 +276,14 @@ void t2_client_end(t2_client *client, int err, const char *reason) {
 /* A session whose id was given may have other clients, or a next one that takes over: it is left to its
  * lease. */
 void t2_client_drained(t2_client *client) {
+  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
   if (client->state == T2_CLIENT_STATE_DELETING) {
     t2_client_end(client, 0, "drained");
   } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client)) {
     client->state = T2_CLIENT_STATE_DELETING;
     t2_loop_timer_stop(client->loop, &client->drain);
-    if (client->options.session || !client->link || !t2_link_delete(client->link, DELETE_MS))
+    snprintf(path, sizeof(path), "/v1/sessions/%s", client->session);
+    if (client->options.session || !client->link || !t2_link_delete(client->link, path, DELETE_MS))
       t2_loop_timer_start(client->loop, &client->drain, 0);
   }
 }

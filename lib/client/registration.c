@@ -98,15 +98,3 @@ uint64_t t2_ticket_life(t2_str ticket) {
   if (t2_base64url_decode(payload, claims, sizeof(claims), &n)) return 0;
   return life_of_claims(t2_str_of((const char *)claims, n));
 }
-
-void t2_problem_detail(t2_str body, char *out, size_t size) {
-  t2_str text = T2_STR_NULL;
-  size_t n = 0;
-  json_t *json = t2_json_object(body);
-  if (json && t2_json_text(json, "detail", &text) != 1 && t2_json_text(json, "title", &text) != 1)
-    text = T2_STR_NULL;
-  for (size_t i = 0; i < text.n && n + 1 < size; i++)
-    if ((unsigned char)text.p[i] >= ' ' && text.p[i] != 0x7f) out[n++] = text.p[i];
-  out[n] = '\0';
-  json_decref(json);
-}

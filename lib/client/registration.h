@@ -32,8 +32,5 @@ void t2_registration_fini(t2_registration *registration);
 /* How many seconds a ticket is good for, counted from its issue, as it says of itself; a client can't check
  * it. 0 when that can't be read. */
 uint64_t t2_ticket_life(t2_str ticket);
-/* The "detail" of a problem document, else its "title": copied, cut to fit, control bytes left out; "" when
- * there is none. */
-void t2_problem_detail(t2_str body, char *out, size_t size);
 
 #endif

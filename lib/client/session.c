@@ -1,5 +1,6 @@
 #include <client/state.h>
 #include <http/problem.h>
+#include <stdio.h>
 
 #define UNLISTED_MS      60000 /* how long an entry that the control plane does not name is still dialled */
 #define LIFE_UNKNOWN_S   3600
@@ -184,8 +185,12 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 /* ---- The control plane ---- */
 
-static void on_registered(t2_link *link, const t2_registration *registration, void *user) {
-  t2_client *client = user;
+static int on_register(t2_link *link, t2_buf *body, void *user) {
+  const t2_client *client = user;
+  return t2_registration_request(body, t2_str_c(client->session), client->instance);
+}
+
+static void take_registration(t2_client *client, const t2_registration *registration) {
   memcpy(client->session, registration->session.p, registration->session.n);
   client->session[registration->session.n] = '\0';
   client->registered = true;
@@ -200,6 +205,20 @@ static void on_registered(t2_link *link, const t2_registration *registration, vo
   }
   take_entries(client, registration->entries, registration->entry_count);
   say_ready(client);
+}
+
+static int on_registered(t2_link *link, t2_str answer, t2_link_grant *grant, char *detail, size_t detail_size,
+                         void *user) {
+  t2_client *client = user;
+  t2_registration registration;
+  int err = t2_registration_parse(&registration, answer, detail, detail_size);
+  if (err) return err;
+  grant->lease_seconds = registration.lease_seconds;
+  snprintf(grant->channel, sizeof(grant->channel), "/v1/sessions/%.*s/channel",
+           T2_STR_ARG(registration.session));
+  take_registration(client, &registration);
+  t2_registration_fini(&registration);
+  return 0;
 }
 
 static void on_revoked(t2_client *client, const t2_message *message) {
@@ -265,6 +284,7 @@ static void on_link_gone(t2_link *link, void *user) {
 }
 
 const t2_link_ops t2_client_link_ops = {
+    .on_register = on_register,
     .on_registered = on_registered,
     .on_message = on_message,
     .on_lost = on_link_lost,

@@ -3,9 +3,10 @@
 #define T2_CLIENT_STATE_H
 
 #include <base/random.h>
-#include <client/link.h>
+#include <client/registration.h>
 #include <client/uplink.h>
 #include <proxy/h1_pool.h>
+#include <proxy/link.h>
 #include <tunnel2/client.h>
 
 #define T2_CLIENT_UPLINKS_MAX                                                                                \

@@ -1,18 +1,17 @@
-#include <client/backoff.h>
-#include <client/registration.h>
+#include <base/backoff.h>
 #include <client/uplink.h>
 #include <http/h1.h>
 #include <http/ptth.h>
 #include <net/dialer.h>
+#include <proxy/refusal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
 #include <wire/ticket.h>
 
 #define HANDSHAKE_TIMEOUT_MS                                                                                 \
-  10000                      /* for the connection with TLS, and again for the answer to the upgrade         \
-                              */
-#define REFUSAL_MAX     4096 /* bytes of a refusal's content that are read */
-#define RETRY_AFTER_MAX 60   /* seconds that an entry may ask to be left alone */
+  10000                  /* for the connection with TLS, and again for the answer to the upgrade             \
+                          */
+#define REFUSAL_MAX 4096 /* bytes of a refusal's content that are read */
 
 typedef enum uplink_state {
   UPLINK_IDLE,
@@ -43,7 +42,7 @@ struct t2_uplink {
   t2_h2_conn *h2; /* UP, until its on_close */
   /* Why the connection is being closed. */
   int error, status;
-  uint64_t retry_after_s;
+  uint64_t retry_after_ms;
   char reason[256];
   t2_target target;
   char url[T2_TARGET_MAX + 1];
@@ -85,13 +84,12 @@ static void lost(t2_uplink *uplink) {
     gone(uplink);
     return;
   }
-  uint64_t asked = uplink->retry_after_s < RETRY_AFTER_MAX ? uplink->retry_after_s : RETRY_AFTER_MAX;
   uint64_t delay = t2_backoff_next(&uplink->backoff, t2_loop_now(uplink->loop));
   t2_uplink_loss loss = {
       .err = uplink->error,
       .status = uplink->status,
       .reason = uplink->reason,
-      .delay_ms = delay > asked * 1000 ? delay : asked * 1000,
+      .delay_ms = delay > uplink->retry_after_ms ? delay : uplink->retry_after_ms,
       .was_up = uplink->was_up,
   };
   if (loss.err == T2_ERR_AUTH || loss.err == T2_ERR_FORBIDDEN) uplink->refusals++;
@@ -158,7 +156,7 @@ static void turn_round(t2_uplink *uplink, const uint8_t *bytes, size_t n) {
 
 static void conclude_refusal(t2_uplink *uplink) {
   char detail[160], reason[256];
-  t2_problem_detail(t2_str_of((const char *)t2_buf_head(&uplink->text), t2_buf_len(&uplink->text)), detail,
+  t2_refusal_detail(t2_str_of((const char *)t2_buf_head(&uplink->text), t2_buf_len(&uplink->text)), detail,
                     sizeof(detail));
   snprintf(reason, sizeof(reason), "the entry refused the uplink (%d)%s%s", uplink->status,
            *detail ? ": " : "", detail);
@@ -176,8 +174,7 @@ static bool on_answer(t2_uplink *uplink, const t2_h1_event *event) {
     fail(uplink, err, 101, "the entry switched to another protocol");
     return false;
   }
-  const t2_field *after = t2_fields_get(&head->fields, T2_STR("retry-after"));
-  if (after && t2_str_u64(after->value, UINT32_MAX, &uplink->retry_after_s)) uplink->retry_after_s = 0;
+  uplink->retry_after_ms = t2_refusal_retry_after_ms(head);
   uplink->status = head->status;
   t2_buf_reset(&uplink->text);
   if (event->end) conclude_refusal(uplink);
@@ -234,7 +231,7 @@ static int ask(t2_uplink *uplink) {
   t2_str authorization = t2_str_of((const char *)t2_buf_head(&uplink->text), t2_buf_len(&uplink->text));
   t2_buf *out = t2_conn_out(uplink->conn);
   int err = t2_ptth_request(&head, uplink->target.authority, authorization);
-  if (err == 0) t2_h1_write_request(out, &head, T2_H1_FRAMING_NONE);
+  if (err == 0) err = t2_h1_write_request(out, &head, T2_H1_FRAMING_NONE);
   t2_head_fini(&head);
   t2_h1_expect_response(uplink->parser, T2_STR("GET"));
   t2_conn_wake(uplink->conn);
@@ -268,7 +265,7 @@ static void dial(t2_uplink *uplink) {
   };
   uplink->state = UPLINK_DIALLING;
   uplink->error = uplink->status = 0;
-  uplink->retry_after_s = 0;
+  uplink->retry_after_ms = 0;
   t2_buf_reset(&uplink->text);
   int err = t2_buf_append_c(&uplink->text, "Bearer ");
   if (err == 0) err = t2_buf_append_str(&uplink->text, uplink->ops.on_dial(uplink, uplink->user));
@@ -303,7 +300,7 @@ int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_up
   t2_timer_init(&uplink->timer, on_timer);
   t2_buf_init(&uplink->text, loop->mem);
   t2_backoff_init(&uplink->backoff, options->retry_min_ms, options->retry_max_ms, options->retry_max_ms);
-  t2_h2_conn_options_init(&uplink->h2_options, true);
+  t2_h2_conn_options_init_uplink(&uplink->h2_options, true);
   uplink->h2_options.h2.concurrent_max = options->concurrent_max;
   snprintf(uplink->entry, sizeof(uplink->entry), "%.*s", T2_STR_ARG(options->entry));
   (void)t2_uplink_set_url(uplink, options->url);

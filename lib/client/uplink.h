@@ -10,9 +10,9 @@
 #ifndef T2_CLIENT_UPLINK_H
 #define T2_CLIENT_UPLINK_H
 
-#include <client/target.h>
 #include <net/tls.h>
 #include <proxy/h2_conn.h>
+#include <proxy/target.h>
 
 typedef struct t2_uplink t2_uplink;
 

@@ -135,20 +135,6 @@ static void test_life_of_what_is_no_ticket_is_unknown(void **state) {
     assert_int_equal(t2_ticket_life(t2_str_c(cases[i])), 0);
 }
 
-static void test_detail_of_a_problem_is_fit_for_a_log(void **state) {
-  char out[16];
-  t2_problem_detail(T2_STR("{\"detail\":\"why\",\"title\":\"what\"}"), out, sizeof(out));
-  assert_string_equal(out, "why");
-  t2_problem_detail(T2_STR("{\"title\":\"what\"}"), out, sizeof(out));
-  assert_string_equal(out, "what");
-  t2_problem_detail(T2_STR("{\"detail\":\"a\\nb\\u001b[31m\"}"), out, sizeof(out));
-  assert_string_equal(out, "ab[31m");
-  t2_problem_detail(T2_STR("{\"detail\":\"0123456789abcdef\"}"), out, sizeof(out));
-  assert_string_equal(out, "0123456789abcde");
-  t2_problem_detail(T2_STR("<html>"), out, sizeof(out));
-  assert_string_equal(out, "");
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_request_names_the_session_when_there_is_one),
@@ -159,7 +145,6 @@ int main(void) {
       cmocka_unit_test(test_ticket_length_is_bounded_exactly),
       cmocka_unit_test(test_ticket_life_is_from_issue_to_expiry),
       cmocka_unit_test(test_life_of_what_is_no_ticket_is_unknown),
-      cmocka_unit_test(test_detail_of_a_problem_is_fit_for_a_log),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
