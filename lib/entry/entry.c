@@ -1,0 +1,415 @@
+#include <base/base64.h>
+#include <base/file.h>
+#include <base/random.h>
+#include <entry/state.h>
+#include <stdio.h>
+#include <wire/detail.h>
+#include <wire/token.h>
+
+#define PARTING_MS        1000 /* for uplinks to close once nothing is under way */
+#define ID_FILE           "entry-id"
+#define LINK_RETRY_MS     200
+#define LINK_RETRY_MAX_MS 5000
+
+/* ---- Options ---- */
+
+void t2_entry_options_init(t2_entry_options *options) {
+  *options = (t2_entry_options){
+      .size = sizeof(*options),
+      .log_level = T2_LOG_INFO,
+      .public_address = "127.0.0.1:12000",
+      .uplink_address = "127.0.0.1:12001",
+      .control = "https://127.0.0.1:12002",
+      .domain = "localhost",
+      .connections_max = 10000,
+      .uplinks_max = 10000,
+      .header_timeout_ms = 30000,
+      .keep_alive_timeout_ms = 120000,
+      .body_timeout_ms = 60000,
+      .response_timeout_ms = 60000,
+  };
+}
+
+/* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
+static int read_options(t2_entry_options *out, const t2_entry_options *given) {
+  t2_entry_options defaults;
+  t2_entry_options_init(&defaults);
+  *out = defaults;
+  size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
+  if (n < sizeof(given->size)) return T2_ERR_INVALID;
+  memcpy(out, given, n);
+  out->size = sizeof(*out);
+  if (!out->public_address) out->public_address = defaults.public_address;
+  if (!out->uplink_address) out->uplink_address = defaults.uplink_address;
+  if (!out->control) out->control = defaults.control;
+  if (!out->domain) out->domain = defaults.domain;
+  return 0;
+}
+
+static int check_options(const t2_entry_options *o, char *detail, size_t size) {
+  t2_target target;
+  if (!o->cert_file || !o->key_file)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a certificate and its key are required");
+  if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
+  if (!t2_token_valid(t2_str_c(o->token)))
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "the token is none: %d to %d of A-Z a-z 0-9 - . _ ~ + / =", T2_TOKEN_MIN, T2_TOKEN_MAX);
+  if (o->id && !t2_entry_id_valid(t2_str_c(o->id)))
+    return t2_detail(detail, size, T2_ERR_INVALID, "entry id \"%s\": 3 to 63 of a-z 0-9 and - are taken",
+                     o->id);
+  if (strlen(o->domain) > 253)
+    return t2_detail(detail, size, T2_ERR_INVALID, "domain \"%.80s...\": that is too long", o->domain);
+  return t2_target_parse_https(t2_str_c(o->control), &target, detail, size);
+}
+
+/* ---- The id: given, or kept, or made ---- */
+
+static int keep_id(t2_entry *entry, const char *file, char *detail, size_t size) {
+  t2_buf text;
+  t2_buf_init(&text, entry->options.allocator);
+  int err = t2_file_create(file, entry->id, strlen(entry->id), 0600);
+  if (err == T2_ERR_CONFLICT) err = t2_file_read(file, T2_ENTRY_ID_MAX + 1, &text);
+  t2_str kept = t2_str_trim(t2_str_of((const char *)t2_buf_head(&text), t2_buf_len(&text)));
+  if (kept.n && kept.p[kept.n - 1] == '\n') kept.n--;
+  if (err == 0 && kept.n && !t2_entry_id_valid(kept))
+    err = t2_detail(detail, size, T2_ERR_INVALID, "%s: what is in it is no entry id", file);
+  else if (err)
+    t2_detail(detail, size, err, "%s: %s", file, t2_strerror(err));
+  if (err == 0 && kept.n) snprintf(entry->id, sizeof(entry->id), "%.*s", T2_STR_ARG(kept));
+  t2_buf_fini(&text);
+  return err;
+}
+
+static int settle_id(t2_entry *entry, char *detail, size_t size) {
+  const t2_entry_options *o = &entry->options;
+  uint8_t random[4];
+  char hex[2 * sizeof(random) + 1];
+  if (o->id) {
+    snprintf(entry->id, sizeof(entry->id), "%s", o->id);
+    return 0;
+  }
+  t2_random_bytes(random, sizeof(random));
+  t2_hex_encode(random, sizeof(random), hex);
+  snprintf(entry->id, sizeof(entry->id), "entry-%s", hex);
+  if (!o->state_dir) return 0;
+  char *file = t2_path_join(o->allocator, o->state_dir, ID_FILE);
+  int err = file ? keep_id(entry, file, detail, size) : T2_ERR_NOMEM;
+  t2_free(o->allocator, file);
+  return err;
+}
+
+/* ---- Making ---- */
+
+static void free_strings(t2_entry *entry) {
+  const t2_allocator *mem = entry->options.allocator;
+  t2_entry_strings *s = &entry->strings;
+  char *all[] = {s->control,    s->token,          s->domain,         s->public_url,
+                 s->uplink_url, s->public_address, s->uplink_address, s->keys_file};
+  if (s->token) t2_memzero(s->token, strlen(s->token));
+  for (size_t i = 0; i < T2_COUNT_OF(all); i++)
+    t2_free(mem, all[i]);
+}
+
+static char *lower_copy(const t2_allocator *mem, const char *text) {
+  char *copy = t2_strdup(mem, text);
+  for (char *c = copy; c && *c; c++)
+    if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + ('a' - 'A'));
+  return copy;
+}
+
+static int copy_options(t2_entry *entry, const t2_entry_options *given, char *detail, size_t size) {
+  const t2_allocator *mem = given->allocator;
+  t2_entry_strings *s = &entry->strings;
+  entry->options = *given;
+  int err = given->state_dir ? t2_mkdir(given->state_dir, 0700) : 0;
+  if (err) return t2_detail(detail, size, err, "state directory %s: %s", given->state_dir, t2_strerror(err));
+  err = settle_id(entry, detail, size);
+  if (err) return err;
+  char name[sizeof("-keys.json") + T2_ENTRY_ID_MAX];
+  snprintf(name, sizeof(name), "%s-keys.json", entry->id);
+  entry->options.control = s->control = t2_strdup(mem, given->control);
+  entry->options.token = s->token = t2_strdup(mem, given->token);
+  entry->options.domain = s->domain = lower_copy(mem, given->domain);
+  if (given->state_dir) s->keys_file = t2_path_join(mem, given->state_dir, name);
+  bool whole = s->control && s->token && s->domain && (s->keys_file || !given->state_dir);
+  return whole ? 0 : T2_ERR_NOMEM;
+}
+
+static void on_public_drained(void *user);
+
+static int open_public(t2_entry *entry, char *detail, size_t size) {
+  const t2_entry_options *o = &entry->options;
+  t2_server_options options;
+  t2_server_options_init(&options);
+  options.listener.address = o->public_address;
+  options.listener.connections_max = o->connections_max;
+  options.h1.header_timeout_ms = o->header_timeout_ms;
+  options.h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
+  options.h1.body_timeout_ms = o->body_timeout_ms;
+  options.on_drained = on_public_drained;
+  int err = t2_server_new(&entry->public_server, &entry->public_proxy, &options, t2_entry_on_public_request,
+                          entry, detail, size);
+  if (err == 0) entry->servers_open++;
+  return err;
+}
+
+static void on_uplink_request(const t2_request *request, void *user) {
+  t2_entry *entry = user;
+  t2_uplinks_on_request(&entry->uplinks, request);
+}
+
+static int open_uplink(t2_entry *entry, char *detail, size_t size) {
+  static const char *const alpn[] = {"http/1.1", NULL};
+  const t2_entry_options *o = &entry->options;
+  t2_server_options options;
+  int err = t2_tls_server_new(&entry->uplink_tls, entry->loop, o->cert_file, o->key_file, alpn, detail, size);
+  if (err) return err;
+  t2_server_options_init(&options);
+  options.listener.address = o->uplink_address;
+  options.listener.connections_max = o->uplinks_max;
+  options.listener.tls = entry->uplink_tls;
+  options.h1.header_timeout_ms = o->header_timeout_ms;
+  err = t2_server_new(&entry->uplink_server, &entry->uplink_proxy, &options, on_uplink_request, entry, detail,
+                      size);
+  if (err == 0) entry->servers_open++;
+  return err;
+}
+
+/* "http://127.0.0.1:12000", unless something else was given. */
+static char *advertised(const t2_allocator *mem, const char *given, const char *scheme, const char *address) {
+  char url[128];
+  if (given) return t2_strdup(mem, given);
+  snprintf(url, sizeof(url), "%s://%s", scheme, address);
+  return t2_strdup(mem, url);
+}
+
+static int note_addresses(t2_entry *entry) {
+  const t2_allocator *mem = entry->options.allocator;
+  t2_entry_options *o = &entry->options;
+  t2_entry_strings *s = &entry->strings;
+  o->public_address = s->public_address = t2_strdup(mem, t2_server_address(entry->public_server));
+  o->uplink_address = s->uplink_address = t2_strdup(mem, t2_server_address(entry->uplink_server));
+  if (!s->public_address || !s->uplink_address) return T2_ERR_NOMEM;
+  o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
+  o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
+  return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
+}
+
+static int make_link(t2_entry *entry, char *detail, size_t size) {
+  static const char *const alpn[] = {"h2", NULL};
+  t2_link_options options = {.proxy = &entry->control,
+                             .token = entry->options.token,
+                             .path = "/v1/entries",
+                             .what = "entry",
+                             .retry_min_ms = LINK_RETRY_MS,
+                             .retry_max_ms = LINK_RETRY_MAX_MS};
+  int err = t2_tls_client_new(&entry->link_tls, entry->loop, entry->options.ca_file, alpn, detail, size);
+  if (err == 0) err = t2_target_parse_https(t2_str_c(entry->options.control), &options.server, detail, size);
+  options.tls = entry->link_tls;
+  return err ? err : t2_link_new(&entry->link, &options, &t2_entry_link_ops, entry);
+}
+
+static void on_uplink_gone(void *user) {
+  t2_entry_settled(user);
+}
+
+static void on_drain_timer(t2_timer *timer);
+
+static void init_members(t2_entry *entry) {
+  t2_proxy_init(&entry->public_proxy, entry->loop, entry->id);
+  t2_proxy_init(&entry->uplink_proxy, entry->loop, entry->id);
+  t2_proxy_init(&entry->control, entry->loop, entry->id);
+  entry->public_proxy.via = true;
+  t2_keys_init(&entry->keys, entry->loop->mem);
+  t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys, entry->options.uplinks_max);
+  entry->uplinks.on_gone = on_uplink_gone;
+  entry->uplinks.user = entry;
+  t2_timer_init(&entry->drain, on_drain_timer);
+  t2_buf_init(&entry->route_text, entry->loop->mem);
+}
+
+int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, char *detail, size_t size) {
+  t2_entry_options options;
+  *out = NULL;
+  if (size) *detail = '\0';
+  if (read_options(&options, given))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_entry_options_init");
+  int err = check_options(&options, detail, size);
+  if (err) return err;
+  t2_entry *entry = t2_calloc(options.allocator, 1, sizeof(*entry));
+  if (!entry) return T2_ERR_NOMEM;
+  t2_log log = {options.log, options.log_user, options.log_level};
+  err = copy_options(entry, &options, detail, size);
+  if (err == 0) err = t2_loop_new(&entry->loop, uv, options.allocator, &log);
+  if (err) {
+    free_strings(entry);
+    t2_free(options.allocator, entry);
+    return err;
+  }
+  init_members(entry);
+  t2_entry_load_keys(entry);
+  err = open_public(entry, detail, size);
+  if (err == 0) err = open_uplink(entry, detail, size);
+  if (err == 0) err = note_addresses(entry);
+  if (err == 0) err = make_link(entry, detail, size);
+  if (err) {
+    t2_entry_close(entry, NULL, NULL);
+    return err;
+  }
+  *out = entry;
+  return 0;
+}
+
+int t2_entry_start(t2_entry *entry) {
+  if (entry->state != T2_ENTRY_STATE_NEW || entry->closing) return T2_ERR_STATE;
+  entry->state = T2_ENTRY_STATE_RUNNING;
+  t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s, uplinks on %s", entry->id,
+            entry->options.public_address, entry->options.uplink_address);
+  t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_READY,
+                                         .entry = entry->id,
+                                         .public_address = entry->options.public_address,
+                                         .uplink_address = entry->options.uplink_address});
+  if (entry->state == T2_ENTRY_STATE_RUNNING) t2_link_start(entry->link);
+  return 0;
+}
+
+/* ---- Ending ---- */
+
+static void on_server_close(void *user) {
+  t2_entry *entry = user;
+  entry->servers_open--;
+  t2_entry_settled(entry);
+}
+
+static void close_server(t2_entry *entry, t2_server **server) {
+  t2_server *closing = *server;
+  if (!closing) return;
+  *server = NULL;
+  t2_server_close(closing, on_server_close, entry);
+}
+
+static void close_all(t2_entry *entry) {
+  t2_loop_timer_stop(entry->loop, &entry->drain);
+  if (entry->link) t2_link_close(entry->link);
+  close_server(entry, &entry->public_server);
+  close_server(entry, &entry->uplink_server);
+  t2_uplinks_close(&entry->uplinks);
+}
+
+/* Everything on the loop has closed. */
+static void on_loop_close(t2_loop *loop, void *user) {
+  t2_entry *entry = user;
+  const t2_allocator *mem = entry->options.allocator;
+  t2_entry_close_cb cb = entry->on_close;
+  void *close_user = entry->close_user;
+  (void)loop;
+  free_strings(entry);
+  t2_free(mem, entry);
+  if (cb) cb(close_user);
+}
+
+static void dispose(t2_entry *entry) {
+  entry->disposing = false;
+  t2_uplinks_fini(&entry->uplinks);
+  t2_keys_fini(&entry->keys);
+  t2_buf_fini(&entry->route_text);
+  if (entry->uplink_tls) t2_tls_unref(entry->uplink_tls);
+  if (entry->link_tls) t2_tls_unref(entry->link_tls);
+  t2_proxy_fini(&entry->public_proxy);
+  t2_proxy_fini(&entry->uplink_proxy);
+  t2_proxy_fini(&entry->control);
+  t2_loop_close(entry->loop, on_loop_close, entry);
+}
+
+void t2_entry_settled(t2_entry *entry) {
+  if (entry->disposing && !entry->link && entry->servers_open == 0 && entry->uplinks.count == 0)
+    dispose(entry);
+  else if (entry->state == T2_ENTRY_STATE_PARTING && entry->uplinks.count == 0)
+    t2_entry_end(entry, 0, NULL);
+}
+
+void t2_entry_close(t2_entry *entry, t2_entry_close_cb cb, void *user) {
+  if (entry->closing) return;
+  entry->closing = true;
+  entry->state = T2_ENTRY_STATE_ENDED;
+  entry->on_close = cb;
+  entry->close_user = user;
+  close_all(entry);
+  entry->disposing = true;
+  t2_entry_settled(entry);
+}
+
+void t2_entry_end(t2_entry *entry, int err, const char *reason) {
+  char kept[256];
+  if (entry->state == T2_ENTRY_STATE_ENDED) return;
+  entry->state = T2_ENTRY_STATE_ENDED;
+  snprintf(kept, sizeof(kept), "%s", reason ? reason : ""); /* it may be part of what is closed now */
+  close_all(entry);
+  t2_log_at(&entry->loop->log, INFO, "entry", "ended%s%s", *kept ? ": " : "", kept);
+  t2_entry_emit(entry,
+                &(t2_entry_event){
+                    .type = T2_ENTRY_ENDED, .entry = entry->id, .error = err, .reason = *kept ? kept : NULL});
+}
+
+/* ---- Drain ---- */
+
+/* The public has had its answers: the clients are let go. */
+static void part(t2_entry *entry) {
+  if (entry->state != T2_ENTRY_STATE_DRAINING) return;
+  entry->state = T2_ENTRY_STATE_PARTING;
+  t2_loop_timer_start(entry->loop, &entry->drain, PARTING_MS);
+  t2_uplinks_drain(&entry->uplinks);
+  t2_entry_settled(entry);
+}
+
+static void on_public_drained(void *user) {
+  t2_entry *entry = user;
+  /* It may come from inside the drain, or from a connection's end: what follows does not. */
+  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_loop_timer_start(entry->loop, &entry->drain, 0);
+}
+
+static void on_drain_timer(t2_timer *timer) {
+  t2_entry *entry = T2_CONTAINER_OF(timer, t2_entry, drain);
+  bool drained = entry->public_server && t2_server_connections(entry->public_server) == 0;
+  if (entry->state == T2_ENTRY_STATE_DRAINING && drained) {
+    part(entry);
+    return;
+  }
+  if (entry->public_proxy.active)
+    t2_log_at(&entry->loop->log, WARN, "entry", "%zu exchanges are cut: the time for draining is over",
+              entry->public_proxy.active);
+  t2_entry_end(entry, 0, NULL);
+}
+
+void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms) {
+  if (entry->state != T2_ENTRY_STATE_NEW && entry->state != T2_ENTRY_STATE_RUNNING) return;
+  entry->state = T2_ENTRY_STATE_DRAINING;
+  entry->uplinks.closed = true;
+  t2_log_at(&entry->loop->log, INFO, "entry", "draining: %zu exchanges under way",
+            entry->public_proxy.active);
+  t2_loop_timer_start(entry->loop, &entry->drain, timeout_ms);
+  t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_DRAINING, .entry = entry->id});
+  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_server_drain(entry->public_server);
+}
+
+/* ---- What is known ---- */
+
+void t2_entry_emit(t2_entry *entry, const t2_entry_event *event) {
+  if (!entry->closing && entry->options.on_event) entry->options.on_event(entry, event, entry->options.user);
+}
+
+const char *t2_entry_id(const t2_entry *entry) {
+  return entry->id;
+}
+
+const char *t2_entry_public_address(const t2_entry *entry) {
+  return entry->options.public_address;
+}
+
+const char *t2_entry_uplink_address(const t2_entry *entry) {
+  return entry->options.uplink_address;
+}
+
+int t2_entry_is_ready(const t2_entry *entry) {
+  return entry->state == T2_ENTRY_STATE_RUNNING && entry->keys.n > 0;
+}

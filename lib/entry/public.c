@@ -1,0 +1,68 @@
+#include <entry/state.h>
+#include <stdio.h>
+
+/* An exchange keeps its session, whose table is the entry's. */
+static void on_done(t2_exchange *exchange, void *user) {
+  t2_entry *entry = T2_CONTAINER_OF(exchange->proxy, t2_entry, public_proxy);
+  t2_entry_session *session = user;
+  const t2_log *log = &entry->loop->log;
+  if (t2_log_enabled(log, T2_LOG_DEBUG)) {
+    char status[16];
+    snprintf(status, sizeof(status), "%d", exchange->status);
+    const t2_log_pair pairs[] = {{"session", session->id},
+                                 {"method", exchange->method},
+                                 {"status", status},
+                                 {"request_id", exchange->request_id},
+                                 {"error", t2_error_name(exchange->error)}};
+    t2_log_write(log, T2_LOG_DEBUG, "entry", pairs, T2_COUNT_OF(pairs), "request done in %llu ms",
+                 (unsigned long long)(t2_loop_now(entry->loop) - exchange->started_ms));
+  }
+  t2_entry_session_end(&entry->uplinks.sessions, session);
+}
+
+static void refuse(const t2_request *request, int err, t2_problem_at at, const char *detail) {
+  t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
+}
+
+static void pass_on(t2_entry *entry, const t2_request *request, t2_entry_session *session,
+                    const t2_route *route, t2_leg *leg) {
+  t2_forward how = {
+      .peer = t2_conn_peer_host(request->transport), .by = t2_str_c(entry->id), .prefix = route->prefix};
+  request->exchange->on_done = on_done;
+  request->exchange->user = session;
+  t2_entry_session_begin(&entry->uplinks.sessions, session);
+  t2_exchange_decline_upgrade(request->exchange, request->head);
+  request->head->path = route->path;
+  /* An HTTP/1.0 request may come without Host, and HTTP/2 knows none without an authority. */
+  if (request->head->authority.n == 0) request->head->authority = t2_str_c(entry->options.public_address);
+  t2_exchange_connect(request->exchange, leg, request->head, request->end, &how,
+                      entry->options.response_timeout_ms);
+}
+
+void t2_entry_on_public_request(const t2_request *request, void *user) {
+  t2_entry *entry = user;
+  t2_route route;
+  t2_leg *leg;
+  if (entry->state == T2_ENTRY_STATE_NEW) {
+    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, "the entry has not been started");
+    return;
+  }
+  int err = t2_route_find(request->head, t2_str_c(entry->options.domain), &route, &entry->route_text);
+  if (err) {
+    refuse(request, err, T2_AT_ROUTE, err == T2_ERR_NOT_FOUND ? "this is the address of no session" : NULL);
+    return;
+  }
+  t2_entry_session *session =
+      t2_entry_sessions_find(&entry->uplinks.sessions, t2_str_c(route.session), t2_loop_now(entry->loop));
+  if (!session)
+    refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
+  else if (session->max_streams && session->active >= session->max_streams)
+    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
+           "the session has as many requests under way as it may have");
+  else if (!(leg = t2_uplinks_pick(&entry->uplinks, session)))
+    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
+           session->uplink_count ? "the session's clients take no more requests now"
+                                 : "nobody serves the session now");
+  else
+    pass_on(entry, request, session, &route, leg);
+}

@@ -1,0 +1,63 @@
+#include <entry/route.h>
+#include <tunnel2/error.h>
+
+#define PATH_PREFIX "/session/"
+
+static char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Host without its port; names only, so that a colon can only begin one. */
+static t2_str without_port(t2_str authority) {
+  ptrdiff_t colon = t2_str_rfind(authority, ':');
+  return colon < 0 ? authority : t2_str_of(authority.p, (size_t)colon);
+}
+
+/* The label before ".domain", in lower case, when there is exactly one. */
+static bool find_by_name(t2_str authority, t2_str domain, t2_route *route) {
+  t2_str host = without_port(authority);
+  if (host.n && host.p[host.n - 1] == '.') host.n--;
+  if (domain.n == 0 || host.n < domain.n + 2) return false;
+  t2_str label = t2_str_of(host.p, host.n - domain.n - 1);
+  if (host.p[label.n] != '.' || label.n > T2_SESSION_ID_MAX) return false;
+  if (!t2_str_eq_nocase(t2_str_of(host.p + label.n + 1, domain.n), domain)) return false;
+  for (size_t i = 0; i < label.n; i++)
+    route->session[i] = lower(label.p[i]);
+  route->session[label.n] = '\0';
+  return t2_session_id_valid(t2_str_c(route->session));
+}
+
+static bool find_by_path(t2_str path, t2_route *route) {
+  if (!t2_str_starts(path, T2_STR(PATH_PREFIX))) return false;
+  size_t begin = sizeof(PATH_PREFIX) - 1, end = begin;
+  while (end < path.n && path.p[end] != '/' && path.p[end] != '?')
+    end++;
+  t2_str id = t2_str_of(path.p + begin, end - begin);
+  if (!t2_session_id_valid(id)) return false;
+  memcpy(route->session, id.p, id.n);
+  route->session[id.n] = '\0';
+  route->prefix = t2_str_of(path.p, end);
+  route->path = t2_str_of(path.p + end, path.n - end);
+  return true;
+}
+
+/* What is left of "/session/x?q" is no path yet. */
+static int make_path(t2_route *route, t2_buf *text) {
+  if (route->path.n == 0) {
+    route->path = T2_STR("/");
+  } else if (route->path.p[0] == '?') {
+    t2_buf_reset(text);
+    t2_buf_append_byte(text, '/');
+    t2_buf_append_str(text, route->path);
+    if (text->failed) return T2_ERR_NOMEM;
+    route->path = t2_str_of((const char *)t2_buf_head(text), t2_buf_len(text));
+  }
+  return 0;
+}
+
+int t2_route_find(const t2_head *request, t2_str domain, t2_route *route, t2_buf *text) {
+  *route = (t2_route){.path = request->path};
+  if (find_by_name(request->authority, domain, route)) return 0;
+  if (!find_by_path(request->path, route)) return T2_ERR_NOT_FOUND;
+  return make_path(route, text);
+}

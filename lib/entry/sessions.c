@@ -1,0 +1,109 @@
+#include <entry/sessions.h>
+#include <tunnel2/error.h>
+
+void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem) {
+  *sessions = (t2_entry_sessions){.mem = mem, .idle_max = T2_ENTRY_IDLE_SESSIONS_MAX};
+  t2_map_init(&sessions->map, mem);
+  t2_list_init(&sessions->idle);
+}
+
+static void forget(t2_entry_sessions *sessions, t2_entry_session *session) {
+  if (t2_list_linked(&session->idle)) sessions->idle_count--;
+  t2_list_remove(&session->idle);
+  t2_map_del(&sessions->map, t2_str_c(session->id));
+  t2_free(sessions->mem, session->uplinks);
+  t2_free(sessions->mem, session);
+}
+
+void t2_entry_sessions_fini(t2_entry_sessions *sessions) {
+  T2_LIST_FOREACH(node, next, &sessions->idle)
+  forget(sessions, T2_LIST_ENTRY(node, t2_entry_session, idle));
+  t2_map_fini(&sessions->map);
+}
+
+t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id, uint64_t now_ms) {
+  t2_entry_session *session = t2_map_get(&sessions->map, id);
+  if (!session || !t2_list_linked(&session->idle) || now_ms < session->known_until_ms) return session;
+  forget(sessions, session);
+  return NULL;
+}
+
+/* In use: not in the list of those that may be forgotten. */
+static void use(t2_entry_sessions *sessions, t2_entry_session *session) {
+  if (!t2_list_linked(&session->idle)) return;
+  t2_list_remove(&session->idle);
+  sessions->idle_count--;
+}
+
+static void rest(t2_entry_sessions *sessions, t2_entry_session *session) {
+  if (session->uplink_count || session->active) return;
+  t2_list_push_back(&sessions->idle, &session->idle);
+  sessions->idle_count++;
+  if (sessions->idle_count > sessions->idle_max)
+    forget(sessions, T2_LIST_ENTRY(sessions->idle.next, t2_entry_session, idle));
+}
+
+static t2_entry_session *take(t2_entry_sessions *sessions, const char *id) {
+  t2_entry_session *session = t2_map_get(&sessions->map, t2_str_c(id));
+  if (session) return session;
+  session = t2_calloc(sessions->mem, 1, sizeof(*session));
+  if (!session) return NULL;
+  t2_list_init(&session->idle);
+  memcpy(session->id, id, strlen(id) + 1);
+  if (t2_map_set(&sessions->map, t2_str_c(id), session) == 0) return session;
+  t2_free(sessions->mem, session);
+  return NULL;
+}
+
+static int make_room(t2_entry_sessions *sessions, t2_entry_session *session) {
+  if (session->max_uplinks && session->uplink_count >= session->max_uplinks) return T2_ERR_CONFLICT;
+  if (session->uplink_count >= T2_ENTRY_UPLINKS_PER_SESSION_MAX) return T2_ERR_LIMIT;
+  if (session->uplink_count < session->uplink_cap) return 0;
+  size_t cap = session->uplink_cap ? session->uplink_cap * 2 : 2;
+  t2_entry_uplink **uplinks = t2_realloc(sessions->mem, session->uplinks, cap * sizeof(t2_entry_uplink *));
+  if (!uplinks) return T2_ERR_NOMEM;
+  session->uplinks = uplinks;
+  session->uplink_cap = cap;
+  return 0;
+}
+
+int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
+                             t2_entry_uplink *uplink, t2_entry_session **out) {
+  t2_entry_session *session = take(sessions, ticket->session);
+  if (!session) return T2_ERR_NOMEM;
+  use(sessions, session);
+  session->max_uplinks = ticket->max_uplinks;
+  session->max_streams = ticket->max_streams;
+  int err = make_room(sessions, session);
+  if (err) {
+    if (session->known_until_ms == 0)
+      forget(sessions, session);
+    else
+      rest(sessions, session);
+    return err;
+  }
+  if (session->known_until_ms < expires_ms) session->known_until_ms = expires_ms;
+  session->uplinks[session->uplink_count++] = uplink;
+  *out = session;
+  return 0;
+}
+
+void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *session,
+                              const t2_entry_uplink *uplink) {
+  for (size_t i = 0; i < session->uplink_count; i++) {
+    if (session->uplinks[i] != uplink) continue;
+    session->uplinks[i] = session->uplinks[--session->uplink_count];
+    rest(sessions, session);
+    return;
+  }
+}
+
+void t2_entry_session_begin(t2_entry_sessions *sessions, t2_entry_session *session) {
+  use(sessions, session);
+  session->active++;
+}
+
+void t2_entry_session_end(t2_entry_sessions *sessions, t2_entry_session *session) {
+  session->active--;
+  rest(sessions, session);
+}

@@ -1,0 +1,251 @@
+#include <base/file.h>
+#include <base/random.h>
+#include <entry/uplinks.h>
+#include <http/ptth.h>
+#include <tunnel2/error.h>
+#include <wire/detail.h>
+#include <wire/token.h>
+
+#define CHALLENGE T2_STR("Bearer realm=\"tunnel2\"")
+
+struct t2_entry_uplink {
+  t2_list node;
+  t2_uplinks *owner;
+  t2_entry_session *session;
+  t2_h2_conn *h2;
+  int64_t issued_at; /* its ticket */
+  char ticket_id[sizeof(((t2_ticket *)0)->id)];
+};
+
+void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, const t2_keys *keys,
+                     size_t max) {
+  *uplinks = (t2_uplinks){.proxy = proxy, .entry = entry, .keys = keys, .max = max};
+  t2_list_init(&uplinks->list);
+  t2_revocations_init(&uplinks->revocations, proxy->loop->mem);
+  t2_entry_sessions_init(&uplinks->sessions, proxy->loop->mem);
+  t2_random_bytes(&uplinks->random, sizeof(uplinks->random));
+}
+
+void t2_uplinks_fini(t2_uplinks *uplinks) {
+  t2_revocations_fini(&uplinks->revocations);
+  t2_entry_sessions_fini(&uplinks->sessions);
+}
+
+/* ---- Up, and gone ---- */
+
+static void on_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
+  t2_entry_uplink *uplink = user;
+  t2_uplinks *uplinks = uplink->owner;
+  (void)h2;
+  t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "uplink of session %s is gone%s%s",
+            uplink->session->id, err ? ": " : "",
+            err == 0  ? ""
+            : *detail ? detail
+                      : t2_strerror(err));
+  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
+  t2_list_remove(&uplink->node);
+  uplinks->count--;
+  t2_free(uplinks->proxy->loop->mem, uplink);
+  if (uplinks->on_gone) uplinks->on_gone(uplinks->user);
+}
+
+static const t2_h2_conn_ops h2_ops = {.on_close = on_close};
+
+static void drop(t2_entry_uplink *uplink) {
+  t2_uplinks *uplinks = uplink->owner;
+  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
+  t2_list_remove(&uplink->node);
+  uplinks->count--;
+  t2_free(uplinks->proxy->loop->mem, uplink);
+}
+
+static int add(t2_uplinks *uplinks, const t2_ticket *ticket, t2_entry_uplink **out) {
+  const t2_allocator *mem = uplinks->proxy->loop->mem;
+  int64_t left = ticket->expires_at + T2_TICKET_LEEWAY_SECONDS - t2_clock_wall_ms() / 1000;
+  uint64_t expires_ms = t2_loop_now(uplinks->proxy->loop) + (uint64_t)(left > 0 ? left : 0) * 1000;
+  if (uplinks->count >= uplinks->max) return T2_ERR_LIMIT;
+  t2_entry_uplink *uplink = t2_calloc(mem, 1, sizeof(*uplink));
+  if (!uplink) return T2_ERR_NOMEM;
+  int err = t2_entry_sessions_attach(&uplinks->sessions, ticket, expires_ms, uplink, &uplink->session);
+  if (err) {
+    t2_free(mem, uplink);
+    return err;
+  }
+  uplink->owner = uplinks;
+  uplink->issued_at = ticket->issued_at;
+  memcpy(uplink->ticket_id, ticket->id, sizeof(uplink->ticket_id));
+  t2_list_push_back(&uplinks->list, &uplink->node);
+  uplinks->count++;
+  *out = uplink;
+  return 0;
+}
+
+/* ---- The upgrade ---- */
+
+static void refuse(const t2_request *request, int status, const char *detail) {
+  const t2_problem *problem = t2_problem_of_status(status);
+  if (status == 401)
+    t2_exchange_refuse_with(request->exchange, problem, detail, T2_STR("www-authenticate"), CHALLENGE);
+  else if (status == 405)
+    t2_exchange_refuse_with(request->exchange, problem, detail, T2_STR("allow"), T2_STR("GET"));
+  else if (status == 503)
+    t2_exchange_refuse_with(request->exchange, problem, detail, T2_STR("retry-after"), T2_STR("1"));
+  else
+    t2_exchange_refuse(request->exchange, problem, detail);
+}
+
+static int status_of_ticket_error(int err) {
+  return err == T2_ERR_FORBIDDEN ? 403 : err == T2_ERR_NOMEM ? 503 : 401;
+}
+
+/* The status to refuse with, or 0: the request shows a good ticket. */
+static int check_ticket(t2_uplinks *uplinks, const t2_head *head, t2_ticket *ticket, char *detail,
+                        size_t size) {
+  const t2_field *authorization = t2_fields_get(&head->fields, T2_STR("authorization"));
+  t2_str jwt;
+  *detail = '\0';
+  if (uplinks->keys->n == 0) return 503;
+  if (!authorization || t2_bearer_parse(authorization->value, &jwt)) {
+    t2_detail(detail, size, 0, "a ticket is needed: Authorization: Bearer TICKET");
+    return 401;
+  }
+  int err = t2_ticket_verify(jwt, uplinks->keys, t2_str_c(uplinks->entry), t2_clock_wall_ms() / 1000, ticket,
+                             detail, size);
+  if (err) return status_of_ticket_error(err);
+  if (!t2_revocations_covers(&uplinks->revocations, t2_str_c(ticket->session), t2_str_c(ticket->id),
+                             ticket->issued_at))
+    return 0;
+  t2_detail(detail, size, 0, "the ticket was revoked");
+  return 401;
+}
+
+static void refuse_uplink(const t2_request *request, int err) {
+  if (err == T2_ERR_CONFLICT)
+    refuse(request, 409, "the session has as many uplinks here as its ticket allows");
+  else if (err == T2_ERR_LIMIT)
+    refuse(request, 503, "this entry has as many uplinks as it takes");
+  else
+    refuse(request, 503, NULL);
+}
+
+/* The exchange with the 101 ends, and the connection turns round: this side asks from here on. */
+static void turn_round(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink) {
+  t2_h2_conn_options options;
+  t2_conn *conn = NULL;
+  t2_head answer;
+  t2_head_init(&answer, uplinks->proxy->loop->mem);
+  int err = t2_ptth_accept(&answer);
+  if (err == 0) conn = t2_h1_server_upgrade(request->h1, &answer);
+  t2_head_fini(&answer);
+  if (!conn) {
+    drop(uplink);
+    refuse(request, err ? 503 : 400, "nothing may be sent behind the request before the answer has come");
+    return;
+  }
+  t2_h2_conn_options_init_uplink(&options, false);
+  if (t2_h2_conn_new(&uplink->h2, uplinks->proxy, conn, &options, &h2_ops, uplink)) {
+    drop(uplink);
+    return;
+  }
+  uplinks->total++;
+  t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "uplink of session %s is up, from %.*s",
+            uplink->session->id, T2_STR_ARG(t2_conn_peer(conn)));
+}
+
+void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request) {
+  const t2_head *head = request->head;
+  t2_entry_uplink *uplink;
+  t2_ticket ticket;
+  const char *why;
+  char detail[160];
+  if (!t2_ptth_is_path(head)) {
+    refuse(request, 404, "only uplinks are opened here, at " T2_PTTH_PATH);
+  } else if (!t2_str_eq(head->method, T2_STR("GET"))) {
+    refuse(request, 405, "an uplink is opened by GET");
+  } else if (!request->h1 || !request->end || t2_ptth_check_request(head, &why)) {
+    refuse(request, 400,
+           request->h1 && request->end ? why : "an uplink is opened over HTTP/1.1, without content");
+  } else if (uplinks->closed) {
+    refuse(request, 503, "this entry is draining");
+  } else {
+    int status = check_ticket(uplinks, head, &ticket, detail, sizeof(detail));
+    if (status) {
+      t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink from %.*s was refused (%d): %s",
+                T2_STR_ARG(t2_conn_peer(request->transport)), status,
+                *detail ? detail : "no key is known yet");
+      refuse(request, status, *detail ? detail : NULL);
+      return;
+    }
+    int err = add(uplinks, &ticket, &uplink);
+    if (err)
+      refuse_uplink(request, err);
+    else
+      turn_round(uplinks, request, uplink);
+  }
+}
+
+/* ---- Use ---- */
+
+/* xorshift64*: quick, and good enough to spread load. */
+static uint64_t next_random(t2_uplinks *uplinks) {
+  uint64_t x = uplinks->random | 1;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  uplinks->random = x;
+  return x * 0x2545f4914f6cdd1dull >> 32;
+}
+
+static const t2_entry_uplink *less_busy(const t2_entry_uplink *a, const t2_entry_uplink *b) {
+  size_t room_a = t2_h2_conn_capacity(a->h2), room_b = t2_h2_conn_capacity(b->h2);
+  if (!room_a || !room_b) return room_a ? a : b;
+  return t2_h2_conn_active(a->h2) <= t2_h2_conn_active(b->h2) ? a : b;
+}
+
+/* When the two taken at random have no room, any that has. */
+static t2_leg *pick_any(const t2_entry_session *session) {
+  for (size_t i = 0; i < session->uplink_count; i++) {
+    t2_leg *leg = t2_h2_conn_leg(session->uplinks[i]->h2);
+    if (leg) return leg;
+  }
+  return NULL;
+}
+
+t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session) {
+  size_t n = session->uplink_count;
+  if (n == 0) return NULL;
+  if (n == 1) return t2_h2_conn_leg(session->uplinks[0]->h2);
+  size_t first = next_random(uplinks) % n, second = next_random(uplinks) % (n - 1);
+  if (second >= first) second++;
+  t2_leg *leg = t2_h2_conn_leg(less_busy(session->uplinks[first], session->uplinks[second])->h2);
+  return leg ? leg : pick_any(session);
+}
+
+/* ---- The end ---- */
+
+void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message) {
+  const t2_log *log = &uplinks->proxy->loop->log;
+  int err = t2_revocations_add(&uplinks->revocations, message, t2_clock_wall_ms() / 1000);
+  if (err) t2_log_at(log, WARN, "entry", "a revocation could not be kept: %s", t2_strerror(err));
+  T2_LIST_FOREACH(node, next, &uplinks->list) {
+    t2_entry_uplink *uplink = T2_LIST_ENTRY(node, t2_entry_uplink, node);
+    if (!t2_revocations_covers(&uplinks->revocations, t2_str_c(uplink->session->id),
+                               t2_str_c(uplink->ticket_id), uplink->issued_at))
+      continue;
+    t2_log_at(log, INFO, "entry", "an uplink of session %s is closed: its ticket was revoked",
+              uplink->session->id);
+    t2_h2_conn_close(uplink->h2, T2_ERR_FORBIDDEN);
+  }
+}
+
+void t2_uplinks_drain(t2_uplinks *uplinks) {
+  uplinks->closed = true;
+  T2_LIST_FOREACH(node, next, &uplinks->list)
+  t2_h2_conn_drain(T2_LIST_ENTRY(node, t2_entry_uplink, node)->h2);
+}
+
+void t2_uplinks_close(t2_uplinks *uplinks) {
+  uplinks->closed = true;
+  T2_LIST_FOREACH(node, next, &uplinks->list)
+  t2_h2_conn_close(T2_LIST_ENTRY(node, t2_entry_uplink, node)->h2, T2_ERR_CANCELLED);
+}

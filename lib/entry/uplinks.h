@@ -1,0 +1,42 @@
+/* The uplinks of an entry: how one is opened, which of a session's takes a request, and how they end. */
+#ifndef T2_ENTRY_UPLINKS_H
+#define T2_ENTRY_UPLINKS_H
+
+#include <entry/revocations.h>
+#include <entry/sessions.h>
+#include <proxy/h2_conn.h>
+#include <proxy/server.h>
+
+typedef struct t2_uplinks {
+  t2_proxy *proxy;   /* of the public's exchanges */
+  const char *entry; /* id, which tickets have to name; outlives this */
+  const t2_keys *keys;
+  t2_revocations revocations;
+  t2_entry_sessions sessions;
+  t2_list list;
+  size_t count, max;
+  uint64_t total;              /* opened since the start */
+  uint64_t random;             /* for choosing; no secret */
+  bool closed;                 /* no more are opened */
+  void (*on_gone)(void *user); /* one is; may be NULL */
+  void *user;
+} t2_uplinks;
+
+void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, const t2_keys *keys,
+                     size_t max);
+/* No uplink and no exchange is left. */
+void t2_uplinks_fini(t2_uplinks *uplinks);
+
+/* A request on the uplink listener: opens an uplink, or refuses. */
+void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request);
+/* The leg for one more request of the session: on the less busy of two uplinks taken at random. NULL when
+ * none has room.
+ */
+t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session);
+/* Notes what was revoked, and closes the uplinks it covers. */
+void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message);
+/* GOAWAY on all of them; no more are opened. */
+void t2_uplinks_drain(t2_uplinks *uplinks);
+void t2_uplinks_close(t2_uplinks *uplinks);
+
+#endif
