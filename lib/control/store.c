@@ -145,6 +145,12 @@ const t2_session *t2_store_next_revocation(const t2_store *store, uint64_t after
   return found ? T2_LIST_ENTRY(found, t2_session, revoked) : NULL;
 }
 
+const t2_session *t2_store_following_revocation(const t2_store *store, const t2_session *session) {
+  const t2_list *next = session->revoked.next;
+
+  return next == &store->revocations ? NULL : T2_LIST_ENTRY(next, t2_session, revoked);
+}
+
 static bool outlived(int64_t until, t2_moment now) {
   return now.wall > until;
 }
@@ -161,8 +167,9 @@ void t2_store_sweep(t2_store *store, t2_moment now) {
   T2_LIST_FOREACH(node, next, &store->revocations) {
     if (outlived(T2_LIST_ENTRY(node, t2_session, revoked)->void_until, now)) t2_list_remove(node);
   }
-  T2_LIST_FOREACH(node, next, &store->past)
-  past_free_if_moot(store, T2_LIST_ENTRY(node, t2_session, order), now);
+  T2_LIST_FOREACH(node, next, &store->past) {
+    past_free_if_moot(store, T2_LIST_ENTRY(node, t2_session, order), now);
+  }
 }
 
 /* ---- Sessions ---- */
@@ -207,7 +214,7 @@ int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment n
 
   *revoked = false;
   if (session && session->live) {
-    if (strcmp(session->owner->name, owner)) return T2_ERR_CONFLICT;
+    if (strcmp(session->owner->name, owner) != 0) return T2_ERR_CONFLICT;
     t2_store_renew(store, session, now);
     *out = session;
     return 0;
@@ -277,6 +284,14 @@ t2_session *t2_store_next_session(const t2_store *store, uint64_t after, const c
     t2_session *session = T2_LIST_ENTRY(node, t2_session, order);
     if (session->sequence <= after) continue;
     if (!owner || strcmp(session->owner->name, owner) == 0) return session;
+  }
+  return NULL;
+}
+
+t2_session *t2_store_following_session(const t2_store *store, const t2_session *session, const char *owner) {
+  for (const t2_list *node = session->order.next; node != &store->live; node = node->next) {
+    t2_session *following = T2_LIST_ENTRY(node, t2_session, order);
+    if (!owner || strcmp(following->owner->name, owner) == 0) return following;
   }
   return NULL;
 }

@@ -62,7 +62,7 @@ typedef struct t2_session {
   t2_owner *owner;
   t2_list channels; /* channels.c's */
   unsigned channel_count;
-  uint64_t active, requests, bytes_in, bytes_out; /* as last reported */
+  uint64_t active, requests, bytes_in, bytes_out; /* as last reported, over its open channels */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_session;
 
@@ -108,7 +108,7 @@ void t2_store_fini(t2_store *store);
 /* Makes the session, or renews the lease of the owner's own. id is valid. *revoked is set when this made a
  * former owner's tickets void: entries are to be told. T2_ERR_CONFLICT: it is another owner's;
  * T2_ERR_UNAVAILABLE: there are sessions_max; T2_ERR_LIMIT: the owner has its share; T2_ERR_NOMEM. */
-int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment now, t2_session **session,
+int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment now, t2_session **out,
                       bool *revoked);
 /* The live session, or NULL. */
 t2_session *t2_store_session(const t2_store *store, t2_str id);
@@ -123,11 +123,16 @@ void t2_store_remove(t2_store *store, t2_session *session);
 t2_session *t2_store_lapsed(const t2_store *store, t2_moment now);
 /* Ends it without making anything void. session may be freed. */
 void t2_store_lapse(t2_store *store, t2_session *session);
-/* The first live session with a sequence above `after`, of that owner (NULL: any); or NULL. */
+/* The first live session with a sequence above `after`, of that owner (NULL: any); or NULL. Walks from the
+ * first. */
 t2_session *t2_store_next_session(const t2_store *store, uint64_t after, const char *owner);
+/* The one that follows a live session, likewise. Walks from there. */
+t2_session *t2_store_following_session(const t2_store *store, const t2_session *session, const char *owner);
 
-/* The first session with a revocation numbered above `after`, or NULL. */
+/* The first session with a revocation numbered above `after`, or NULL. Walks from the newest. */
 const t2_session *t2_store_next_revocation(const t2_store *store, uint64_t after);
+/* The one that follows it, or NULL. */
+const t2_session *t2_store_following_revocation(const t2_store *store, const t2_session *session);
 /* Forgets what can't matter any more. */
 void t2_store_sweep(t2_store *store, t2_moment now);
 
@@ -137,7 +142,7 @@ void t2_store_sweep(t2_store *store, t2_moment now);
  * (address.h). *changed: sessions are to be told. T2_ERR_CONFLICT: it is another owner's; T2_ERR_UNAVAILABLE:
  * there are entries_max; T2_ERR_NOMEM. */
 int t2_store_announce(t2_store *store, const t2_announcement *announcement, const char *owner, t2_moment now,
-                      t2_store_entry **entry, bool *changed);
+                      t2_store_entry **out, bool *changed);
 t2_store_entry *t2_store_entry_find(const t2_store *store, t2_str id);
 void t2_store_entry_renew(t2_store *store, t2_store_entry *entry, t2_moment now);
 /* An entry whose lease is over, or NULL: the caller lets go of its channel, then calls t2_store_entry_remove.

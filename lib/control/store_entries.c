@@ -37,7 +37,7 @@ int t2_store_announce(t2_store *store, const t2_announcement *announcement, cons
   t2_store_entry *entry = t2_map_get(&store->entries, announcement->id);
 
   *changed = false;
-  if (entry && strcmp(entry->owner, owner)) return T2_ERR_CONFLICT;
+  if (entry && strcmp(entry->owner, owner) != 0) return T2_ERR_CONFLICT;
   if (!entry && store->entries.count >= store->limits.entries_max) return T2_ERR_UNAVAILABLE;
   if (!entry && !(entry = entry_new(store, announcement->id, owner, now))) return T2_ERR_NOMEM;
   *changed |= replace_text(entry->uplink, announcement->uplink);
@@ -104,7 +104,8 @@ size_t t2_store_entries_of(const t2_store *store, t2_str session,
       at--;
     if (at == T2_MESSAGE_ENTRIES_MAX) continue;
     if (n < T2_MESSAGE_ENTRIES_MAX) n++;
-    memmove(&out[at + 1], &out[at], (n - 1 - at) * sizeof(out[0]));
+    for (size_t i = n - 1; i > at; i--)
+      out[i] = out[i - 1];
     memmove(&bids[at + 1], &bids[at], (n - 1 - at) * sizeof(bids[0]));
     out[at] = entry;
     bids[at] = offered;

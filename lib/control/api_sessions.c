@@ -1,0 +1,192 @@
+#include <base/random.h>
+#include <control/address.h>
+#include <control/api.h>
+#include <control/issue.h>
+#include <tunnel2/error.h>
+
+#define URLS_MAX (T2_MESSAGE_ENTRIES_MAX * T2_SESSION_URLS_MAX)
+
+/* What is written here goes into JSON as it is: ids, owners and URLs have been checked to be of characters
+ * that need no escape, and a ticket is base64url. */
+
+/* ---- Registration ---- */
+
+static bool is_uuid(t2_str s) {
+  if (s.n != T2_UUID_LEN) return false;
+  for (size_t i = 0; i < s.n; i++) {
+    bool hyphen = i == 8 || i == 13 || i == 18 || i == 23;
+    if (hyphen ? s.p[i] != '-' : s.p[i] == '\0' || !strchr("0123456789abcdefABCDEF", s.p[i])) return false;
+  }
+  return true;
+}
+
+/* What is asked for, or what is wrong with it. Without a session's id, one is made in uuid. */
+static const char *read_request(const json_t *content, char uuid[T2_UUID_LEN + 1], t2_str *id) {
+  t2_str instance;
+  int given = t2_json_text(content, "session", id);
+
+  if (given < 0 || (given && !t2_session_id_valid(*id)))
+    return "\"session\" is a UUID in lower case, or a name: 3 to 63 of a-z, 0-9 and -, without - at either "
+           "end";
+  given = t2_json_text(content, "instance", &instance);
+  if (given < 0 || (given && !is_uuid(instance))) return "\"instance\" is a UUID";
+  if (id->n) return NULL;
+  t2_uuid(uuid);
+  *id = t2_str_c(uuid);
+  return NULL;
+}
+
+static bool is_among(char urls[][T2_SESSION_URL_MAX], size_t n, const char *url) {
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(urls[i], url) == 0) return true;
+  return false;
+}
+
+/* Entries may share a public address: each is said once. */
+static void put_urls(t2_buf *out, const t2_entry_list *list, const char *session) {
+  char said[URLS_MAX][T2_SESSION_URL_MAX], urls[T2_SESSION_URLS_MAX][T2_SESSION_URL_MAX];
+  size_t n = 0;
+
+  for (size_t i = 0; i < list->n; i++) {
+    size_t count = t2_session_urls(list->entries[i], session, urls);
+    for (size_t j = 0; j < count; j++) {
+      if (is_among(said, n, urls[j])) continue;
+      memcpy(said[n], urls[j], sizeof(urls[j]));
+      t2_buf_printf(out, "%s\"%s\"", n++ ? "," : "", urls[j]);
+    }
+  }
+}
+
+static void put_entries(t2_buf *out, const t2_entry_list *list) {
+  for (size_t i = 0; i < list->n; i++)
+    t2_buf_printf(out, "%s{\"id\":\"%s\",\"uplink\":\"%s\"}", i ? "," : "", list->entries[i]->id,
+                  list->entries[i]->uplink);
+}
+
+/* The answer: 0 or an error. */
+static int grant(t2_control *control, t2_session *session, t2_buf *out) {
+  int64_t expires_at;
+  t2_entry_list list;
+
+  t2_entry_list_of(&control->store, t2_str_c(session->id), &list);
+  t2_buf_printf(out, "{\"session\":\"%s\",\"lease_seconds\":%u,\"ticket\":\"", session->id,
+                control->options.lease_seconds);
+  int err = t2_issue_ticket(&control->store, &control->keyring.keys, session, &list,
+                            t2_channels_now(&control->channels), out, &expires_at);
+  t2_buf_append_c(out, "\",\"urls\":[");
+  put_urls(out, &list, session->id);
+  t2_buf_append_c(out, "],\"entries\":[");
+  put_entries(out, &list);
+  t2_buf_append_c(out, "]}\n");
+  return err ? err : out->failed ? T2_ERR_NOMEM : 0;
+}
+
+static void register_session(const t2_api_call *api, t2_str id) {
+  t2_control *control = api->control;
+  t2_session *session;
+  bool revoked;
+  t2_buf out;
+
+  int err = t2_store_register(&control->store, id, api->who->owner, t2_channels_now(&control->channels),
+                              &session, &revoked);
+  if (err) {
+    t2_api_fail(api, err, "the session belongs to another owner");
+    return;
+  }
+  if (revoked) t2_channels_revoked(&control->channels);
+  t2_buf_init(&out, control->loop->mem);
+  err = grant(control, session, &out);
+  t2_control_touched(control); /* before the answer: a session that was promised is not lost */
+  t2_log_at(&control->loop->log, INFO, "control", "session %s is registered by %s", session->id,
+            api->who->owner);
+  if (err)
+    t2_api_fail(api, err, NULL);
+  else
+    t2_api_reply(api, 201, &out);
+  t2_buf_fini(&out);
+}
+
+void t2_api_register(const t2_api_call *api) {
+  char uuid[T2_UUID_LEN + 1];
+  t2_str id = T2_STR_NULL;
+  json_t *content = t2_api_content(api);
+
+  if (!content) return;
+  const char *wrong = read_request(content, uuid, &id);
+  if (wrong)
+    t2_api_problem(api, 400, wrong);
+  else
+    register_session(api, id);
+  json_decref(content);
+}
+
+/* ---- The end of one ---- */
+
+void t2_api_end_session(const t2_api_call *api) {
+  t2_control *control = api->control;
+  t2_session *session = t2_store_session(&control->store, api->id);
+
+  if (!session) {
+    t2_api_problem(api, 404, "there is no such session");
+    return;
+  }
+  if (!t2_api_is_admin(api) && strcmp(session->owner->name, api->who->owner) != 0) {
+    t2_api_problem(api, 403, "the session belongs to another owner");
+    return;
+  }
+  t2_log_at(&control->loop->log, INFO, "control", "session %s is ended by %s", session->id, api->who->owner);
+  t2_channels_release_session(&control->channels, session, "it was deleted");
+  t2_store_remove(&control->store, session);
+  t2_channels_revoked(&control->channels);
+  t2_control_touched(control);
+  t2_api_reply(api, 204, NULL);
+}
+
+/* ---- The list ---- */
+
+static void put_session(t2_buf *out, const t2_session *session) {
+  t2_buf_printf(out,
+                "{\"session\":\"%s\",\"owner\":\"%s\",\"created_at\":%lld,\"channels\":%u,\"active\":%llu,"
+                "\"requests\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu}",
+                session->id, session->owner->name, (long long)session->created_at, session->channel_count,
+                (unsigned long long)session->active, (unsigned long long)session->requests,
+                (unsigned long long)session->bytes_in, (unsigned long long)session->bytes_out);
+}
+
+void t2_api_list_sessions(const t2_api_call *api) {
+  const t2_store *store = &api->control->store;
+  const char *owner = t2_api_listed_owner(api);
+  t2_api_page page;
+  t2_buf out;
+
+  if (!t2_api_read_page(api, &page)) return;
+  t2_buf_init(&out, store->mem);
+  t2_buf_append_c(&out, "{\"sessions\":[");
+  const t2_session *session = t2_store_next_session(store, page.after, owner);
+  for (uint64_t n = 0; session && n < page.limit; n++) {
+    t2_buf_append_c(&out, n ? ",\n" : "\n");
+    put_session(&out, session);
+    page.after = session->sequence;
+    session = t2_store_following_session(store, session, owner);
+  }
+  t2_buf_append_c(&out, "]");
+  if (session) t2_buf_printf(&out, ",\"next\":\"%llu\"", (unsigned long long)page.after);
+  t2_buf_append_c(&out, "}\n");
+  t2_api_reply(api, 200, &out);
+  t2_buf_fini(&out);
+}
+
+/* ---- The channel ---- */
+
+void t2_api_open_session(t2_control *control, const t2_request *request, const t2_token *who, t2_str id) {
+  t2_session *session = t2_store_session(&control->store, id);
+
+  if (control->state != T2_CONTROL_STATE_RUNNING)
+    t2_api_refuse(request, 503, "the control plane is draining");
+  else if (!session)
+    t2_api_refuse(request, 404, "there is no such session: it has to be registered again");
+  else if (strcmp(session->owner->name, who->owner) != 0)
+    t2_api_refuse(request, 403, "the session belongs to another owner");
+  else
+    t2_channels_open_session(&control->channels, request, session);
+}
