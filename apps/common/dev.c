@@ -35,6 +35,7 @@ void t2_app_dev_state(t2_app *app) {
   char detail[512] = "";
 
   if (!app->dev) return;
+  t2_app_loopback(app, "admin", app->state->admin);
   if (!app->state_dir) app->state_dir = default_state_dir(app);
   if (!app->state_dir) return;
   int rc = t2_dev_state_ensure(NULL, app->state_dir, detail, sizeof(detail));

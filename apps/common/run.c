@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <tunnel2/error.h>
+#include <tunnel2/version.h>
 #include <unistd.h>
 
 #define DETAIL_MAX       512
@@ -104,7 +105,7 @@ static int read_options(t2_app *app, t2_cli *cli, int argc, char **argv, common_
   if (given->help) return T2_APP_OK;
   if (rc) return t2_app_usage(app, "%s", detail);
   if (!given->version) return -1;
-  printf("%s %s\n", app->program, T2_APP_VERSION);
+  printf("%s %s\n", app->program, t2_version());
   return T2_APP_OK;
 }
 

@@ -1,0 +1,198 @@
+/* tunneld: the control plane; with --entry also an entry, in the same process. */
+#include <common/dev.h>
+#include <tunnel2/control.h>
+#include <tunnel2/entry.h>
+
+typedef struct program {
+  t2_app app;
+  bool with_entry;
+  const char *token_file;
+  t2_control_options options;
+  t2_control *control;
+  bool control_ended;
+  t2_entry_options entry_options;
+  t2_entry *entry; /* NULL without --entry */
+  bool entry_ended, ready;
+} program;
+
+/* ---- Events ---- */
+
+/* With an entry once that is registered: then a client finds all it needs. */
+static void say_ready(program *p) {
+  const char *id = NULL, *public_address = NULL, *uplink = NULL, *address = t2_control_address(p->control);
+  if (p->ready) return;
+  p->ready = true;
+  if (p->entry) {
+    id = t2_entry_id(p->entry);
+    public_address = t2_entry_public_address(p->entry);
+    uplink = t2_entry_uplink_address(p->entry);
+  }
+  t2_app_event(&p->app, "ready", "{s:s, s:s?, s:s*, s:s*, s:s*}", "control", address, "admin",
+               p->app.admin_address, "entry", id, "public", public_address, "uplink", uplink);
+  t2_app_say(&p->app, "control plane: https://%s", address);
+  if (id) t2_app_say(&p->app, "entry %s: public http://%s/, uplinks %s", id, public_address, uplink);
+}
+
+static void end_if_done(program *p) {
+  if (p->control_ended && (!p->entry || p->entry_ended)) t2_app_end(&p->app, T2_APP_OK);
+}
+
+static void on_control_event(t2_control *control, const t2_control_event *event, void *user) {
+  program *p = user;
+  switch (event->type) {
+  case T2_CONTROL_READY:
+    if (!p->with_entry) say_ready(p);
+    break;
+  case T2_CONTROL_DRAINING:
+    t2_app_event(&p->app, "draining", NULL);
+    break;
+  case T2_CONTROL_ENDED:
+    p->control_ended = true;
+    end_if_done(p);
+    break;
+  }
+}
+
+static void on_entry_event(t2_entry *entry, const t2_entry_event *event, void *user) {
+  program *p = user;
+  if (event->type == T2_ENTRY_REGISTERED) say_ready(p);
+  if (event->type != T2_ENTRY_ENDED) return;
+  p->entry_ended = true;
+  if (event->error)
+    t2_app_end(&p->app, t2_app_fail(&p->app, "the entry: %s",
+                                    event->reason ? event->reason : t2_strerror(event->error)));
+  else
+    end_if_done(p);
+}
+
+/* ---- What the app asks ---- */
+
+static void on_drain(void *user, uint64_t timeout_ms) {
+  program *p = user;
+  if (p->entry) t2_entry_drain(p->entry, timeout_ms);
+  if (p->control)
+    t2_control_drain(p->control, timeout_ms);
+  else
+    t2_app_end(&p->app, T2_APP_OK);
+}
+
+static void on_close(void *user) {
+  program *p = user;
+  if (p->entry) t2_entry_close(p->entry, NULL, NULL);
+  if (p->control) t2_control_close(p->control, NULL, NULL);
+  p->entry = NULL;
+  p->control = NULL;
+}
+
+static bool on_ready(void *user) {
+  const program *p = user;
+  if (!p->control || !t2_control_is_ready(p->control)) return false;
+  return !p->with_entry || (p->entry && t2_entry_is_ready(p->entry));
+}
+
+static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready};
+
+/* ---- The start ---- */
+
+static int failed(const t2_app *app, int err, const char *detail) {
+  const char *reason = *detail ? detail : t2_strerror(err);
+  bool usage = err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED;
+  return usage ? t2_app_usage(app, "%s", reason) : t2_app_fail(app, "%s", reason);
+}
+
+static int start_control(program *p) {
+  char detail[512] = "";
+  t2_control_options *o = &p->options;
+  o->log = p->app.log;
+  o->log_user = p->app.log_user;
+  o->log_level = p->app.log_level;
+  o->state_dir = p->app.state_dir;
+  o->on_event = on_control_event;
+  o->user = p;
+  int err = t2_control_new(&p->control, &p->app.loop, o, detail, sizeof(detail));
+  return err ? failed(&p->app, err, detail) : T2_APP_OK;
+}
+
+/* It talks to the control plane like any other: over TLS, at its address. */
+static int start_entry(program *p) {
+  char detail[512] = "", url[128];
+  t2_entry_options *o = &p->entry_options;
+  snprintf(url, sizeof(url), "https://%s", t2_control_address(p->control));
+  if (!o->control) o->control = url;
+  o->log = p->app.log;
+  o->log_user = p->app.log_user;
+  o->log_level = p->app.log_level;
+  o->state_dir = p->app.state_dir;
+  o->cert_file = p->options.cert_file;
+  o->key_file = p->options.key_file;
+  o->on_event = on_entry_event;
+  o->user = p;
+  int err = t2_entry_new(&p->entry, &p->app.loop, o, detail, sizeof(detail));
+  if (err == 0) err = t2_entry_start(p->entry);
+  return err ? failed(&p->app, err, detail) : T2_APP_OK;
+}
+
+static int start(program *p) {
+  int status = start_control(p);
+  if (status == T2_APP_OK && p->with_entry) status = start_entry(p);
+  if (status == T2_APP_OK) (void)t2_control_start(p->control);
+  return status;
+}
+
+/* What is missing, or there in vain, is said by t2_app_start. */
+static void complete(program *p) {
+  t2_app *app = &p->app;
+  t2_entry_options *e = &p->entry_options;
+  t2_app_dev_state(app);
+  t2_app_require(app, "state-dir", app->state_dir);
+  t2_app_file(app, &p->options.cert_file, "cert", T2_APP_CERT);
+  t2_app_file(app, &p->options.key_file, "key", T2_APP_KEY);
+  t2_app_file(app, &p->options.tokens_file, "tokens", T2_APP_TOKENS);
+  t2_app_loopback(app, "listen", p->options.address);
+  if (!p->with_entry) return;
+  t2_app_file_or_none(app, &e->ca_file, T2_APP_CA);
+  t2_app_token(app, &e->token, p->token_file);
+  t2_app_loopback(app, "public", e->public_address);
+  t2_app_loopback(app, "uplink", e->uplink_address);
+}
+
+int main(int argc, char **argv) {
+  program p = {0};
+  t2_control_options *o = &p.options;
+  t2_entry_options *e = &p.entry_options;
+  t2_control_options_init(o);
+  t2_entry_options_init(e);
+  e->control = NULL;
+  const t2_cli_option table[] = {
+      {"listen", T2_CLI_TEXT, &o->address, "HOST:PORT", "the control API (127.0.0.1:12002)", 0, 0},
+      {"cert", T2_CLI_TEXT, &o->cert_file, "FILE", "certificate chain, PEM", 0, 0},
+      {"key", T2_CLI_TEXT, &o->key_file, "FILE", "its key, PEM", 0, 0},
+      {"tokens", T2_CLI_TEXT, &o->tokens_file, "FILE", "lines of OWNER ROLE[,ROLE] sha256:HEX", 0, 0},
+      {"lease-seconds", T2_CLI_NUMBER, &o->lease_seconds, "SECONDS", "unheard of for so long (30)", 1, 86400},
+      {"ticket-seconds", T2_CLI_NUMBER, &o->ticket_seconds, "SECONDS", "good for so long (3600)", 1, 2592000},
+      {"key-rotation", T2_CLI_NUMBER, &o->key_rotation_seconds, "SECONDS", "period (0: when asked)", 0, 0},
+      {"entry", T2_CLI_FLAG, &p.with_entry, NULL, "run an entry as well; what follows is for it", 0, 0},
+      {"entry-id", T2_CLI_TEXT, &e->id, "ID", "its name (one is made, and kept in --state-dir)", 0, 0},
+      {"public", T2_CLI_TEXT, &e->public_address, "HOST:PORT", "public requests (127.0.0.1:12000)", 0, 0},
+      {"uplink", T2_CLI_TEXT, &e->uplink_address, "HOST:PORT", "tunnel clients (127.0.0.1:12001)", 0, 0},
+      {"domain", T2_CLI_TEXT, &e->domain, "DOMAIN", "sessions are names in it (localhost)", 0, 0},
+      {"advertise-uplink", T2_CLI_TEXT, &e->advertise_uplink, "URL", "for clients (of --uplink)", 0, 0},
+      {"advertise-public", T2_CLI_TEXT, &e->advertise_public, "URL", "for people (of --public)", 0, 0},
+      {"control", T2_CLI_TEXT, &e->control, "URL", "how it reaches this (https:// and --listen)", 0, 0},
+      {"token-file", T2_CLI_TEXT, &p.token_file, "FILE", "its token for this is the first line", 0, 0},
+      {"ca", T2_CLI_TEXT, &e->ca_file, "FILE", "what it trusts --cert by (the system's)", 0, 0},
+  };
+  t2_cli cli = {
+      .program = "tunneld",
+      .usage = "[OPTION]...",
+      .about = "Registers sessions and entries, and signs the tickets that open uplinks.",
+      .options = table,
+      .option_count = sizeof(table) / sizeof(table[0]),
+  };
+  int status = t2_app_init(&p.app, &cli, argc, argv);
+  if (status >= 0) return status;
+  complete(&p);
+  status = t2_app_start(&p.app, &ops, &p);
+  if (status == 0) status = start(&p);
+  return t2_app_run(&p.app, status);
+}
