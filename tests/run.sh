@@ -127,7 +127,7 @@ make_venv
 configure asan
 names=$(ctest --test-dir build/asan -N ${only:+-R "$only"} | sed -n 's/^ *Test *#[0-9]*: //p')
 [ -n "$names" ] || die "no test matches $only"
-say "$(printf '%s\n' "$names" | wc -l) tests to run${only:+ (matching $only)}"
+say "tests to run${only:+ (matching $only)}: $(printf '%s\n' "$names" | wc -l)"
 
 if wanted '^(unit|e2e|lint\.symbols|lint\.tidy)'; then
   build asan
@@ -148,5 +148,5 @@ fi
 
 say "testing (log: build/asan/Testing/Temporary/LastTest.log)"
 status=0
-(cd "$root" && ctest --preset asan -j "$jobs" ${only:+-R "$only"}) || status=$?
+(cd "$root" && ctest --preset asan --no-label-summary -j "$jobs" ${only:+-R "$only"}) || status=$?
 [ "$status" -eq 0 ] || die "tests failed (ctest's summary is above)"

@@ -1,6 +1,6 @@
 """lint.tidy BUILD: clang-tidy over lib/ and apps/, as many at once as there are processors.
 
-A file that passed is not looked at again until it, any header, its command or .clang-tidy changes (stamps in BUILD/tidy).
+A file that passed is not looked at again until it, any header, its command or .clang-tidy changes (BUILD/tidy).
 """
 import hashlib
 import json

@@ -1,0 +1,44 @@
+/* Control plane, entry and client in one process on one loop, with an origin and a public client made of
+ * plain libuv: for tests of the whole library. Each may have an allocator of its own. */
+#ifndef T2_TEST_SITE_H
+#define T2_TEST_SITE_H
+
+#include <base/str.h>
+#include <tunnel2/tunnel2.h>
+#include <uv.h>
+
+#define SITE_DEADLINE_MS 30000
+
+typedef struct site {
+  uv_loop_t loop;
+  const t2_allocator *mem; /* of entry and client; NULL: libc's */
+  char dir[64];
+  t2_control *control;
+  t2_entry *entry;
+  t2_client *client;
+  unsigned closing; /* objects whose close callback is still to come */
+  unsigned ups;     /* uplinks that came up, ever */
+  bool ready;
+  bool client_ended;
+  uv_tcp_t origin;
+  unsigned requests; /* that the origin has seen */
+  uv_timer_t deadline;
+} site;
+
+/* What came back for a request on a connection of its own. */
+typedef struct answer {
+  int status;  /* 0: the connection ended without one */
+  bool whole;  /* by its Content-Length */
+  size_t size; /* bytes of content */
+} answer;
+
+/* Everything started and an uplink up; fails the test after SITE_DEADLINE_MS. Files are in a folder of its
+ * own. */
+void site_start(site *s, const t2_allocator *mem);
+/* GET path of session "main" over a new connection. content is sent by POST when it is not NULL. */
+answer site_ask(site *s, const char *path, const char *content);
+/* Runs the loop until asking for / gives 200. */
+void site_heal(site *s);
+void site_stop(site *s);
+
+#endif
