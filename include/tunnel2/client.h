@@ -76,8 +76,8 @@ T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_op
  * full jitter; what can't (token refused, session owned by another) is ENDED. */
 T2_API int t2_client_start(t2_client *client);
 /* Takes no new requests, finishes those under way for at most timeout_ms, then ENDED. A session whose id was
- * made for this client is deleted at the control plane. One that was given (options.session) is left to its
- * lease: other clients of the same owner may serve it, or the next one take it over. */
+ * made for this client is deleted at the control plane, and its tickets with it. One that was given
+ * (options.session) ends there when no other client of its owner serves it; its tickets stay good. */
 T2_API void t2_client_drain(t2_client *client, uint64_t timeout_ms);
 /* Closes everything at once and frees the client, later; cb (may be NULL) is the last call. May be called
  * from a callback, once. */

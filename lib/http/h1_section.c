@@ -54,9 +54,12 @@ static fault *too_long(const t2_h1_section *section, const uint8_t *line) {
   if (section->at == T2_H1_AT_FIELDS) return &fields_too_long;
   if (section->at == T2_H1_AT_TRAILERS) return &trailers_too_long;
   if (section->responses) return &status_line_too_long;
+  /* The target is it, unless the method or what stands in the version's place is longer than they come. */
   t2_str begin = t2_str_of((const char *)line, section->limits.line_max);
   ptrdiff_t first = t2_str_find(begin, ' '), last = t2_str_rfind(begin, ' ');
-  return first > 0 && first == last ? &target_too_long : &request_line_too_long;
+  bool version = last > first && begin.n - (size_t)last - 1 <= sizeof("HTTP/1.1") - 1;
+  bool short_method = first > 0 && (size_t)first <= begin.n / 2;
+  return short_method && (first == last || version) ? &target_too_long : &request_line_too_long;
 }
 
 /* A fault, or the end of the input, was met in the line that begins at `line`. Faults wait for the line to be

@@ -101,10 +101,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
   if (in->bytes > h2->options.field_section_max || in->head.fields.n >= h2->options.field_max)
     in->too_large = true;
   if (in->too_large || in->no_memory) return 0;
+  bool pseudo = n.n > 0 && n.p[0] == ':';
+  if (pseudo) in->trailers = false;
   int err = hold(h2, name);
   if (err == 0) err = hold(h2, value);
-  if (n.n > 0 && n.p[0] == ':') in->trailers = false;
-  if (err == 0 && !in->trailers && n.p[0] == ':')
+  if (err == 0 && pseudo)
     set_pseudo(&in->head, n, v);
   else if (err == 0)
     err = add_field(&in->head, n, v, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);

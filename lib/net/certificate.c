@@ -139,15 +139,15 @@ static int set_names(mbedtls_x509write_cert *cert, const char *const *names, siz
   }
   len = write_sequence(&at, buf, len);
   if (len < 0) return len;
-  return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_SUBJECT_ALT_NAME,
-                                             MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, at,
-                                             (size_t)len);
+  return mbedtls_x509write_crt_set_extension(
+      cert, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, at, (size_t)len);
 }
 
 /* Nor for this one: extended key usage, for TLS servers alone. */
 static int set_server_auth(mbedtls_x509write_cert *cert) {
   unsigned char buf[32] = {0}, *at = buf + sizeof(buf);
-  int len = mbedtls_asn1_write_oid(&at, buf, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
+  int len =
+      mbedtls_asn1_write_oid(&at, buf, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH));
 
   if (len >= 0) len = write_sequence(&at, buf, len);
   if (len < 0) return len;
@@ -222,8 +222,7 @@ typedef struct issuer {
 static int parse_issuer(issuer *ca, const char *cert_pem, const char *key_pem) {
   int err = mbedtls_x509_crt_parse(&ca->cert, (const unsigned char *)cert_pem, strlen(cert_pem) + 1);
 
-  if (err == 0)
-    err = t2_mbedtls_pk_parse_key(&ca->key, (const unsigned char *)key_pem, strlen(key_pem) + 1);
+  if (err == 0) err = t2_mbedtls_pk_parse_key(&ca->key, (const unsigned char *)key_pem, strlen(key_pem) + 1);
   return err ? err : t2_mbedtls_pk_check_pair(&ca->cert.pk, &ca->key);
 }
 

@@ -3,7 +3,8 @@
 
 /* ---- Life ---- */
 
-static void nobody_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
+/* NOLINTNEXTLINE(readability-non-const-parameter): as t2_conn_ops has it. */
+void t2_conn_ignore_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   (void)conn, (void)bytes, (void)n, (void)user;
 }
 
@@ -11,7 +12,7 @@ static void nobody_close(t2_conn *conn, int err, void *user) {
   (void)conn, (void)err, (void)user;
 }
 
-static const t2_conn_ops nobody = {.on_data = nobody_data, .on_close = nobody_close};
+static const t2_conn_ops nobody = {.on_data = t2_conn_ignore_data, .on_close = nobody_close};
 
 void t2_conn_disown(t2_conn *conn) {
   conn->ops = &nobody;
@@ -57,6 +58,7 @@ int t2_conn_new(t2_conn **out, t2_loop *loop, bool is_pipe, const t2_conn_ops *o
   conn->state = CONN_OPENING;
   t2_flushable_init(&conn->flushable, on_flush);
   t2_list_init(&conn->node);
+  t2_list_init(&conn->parting.node);
   t2_timer_init(&conn->timer, on_timer);
   t2_buf_init(&conn->out, loop->mem);
   t2_buf_init(&conn->sending, loop->mem);
@@ -134,6 +136,7 @@ static bool begin_close(t2_conn *conn, int err) {
   conn->state = CONN_CLOSING;
   conn->error = err;
   conn->reading = false;
+  t2_list_remove(&conn->parting.node);
   t2_loop_calm(&conn->flushable);
   t2_loop_timer_stop(conn->loop, &conn->timer);
   return true;
@@ -218,9 +221,14 @@ void t2_conn_shutdown(t2_conn *conn) {
   t2_conn_wake(conn);
 }
 
+static void end_parting(t2_parting *parting) {
+  t2_conn_close(T2_CONTAINER_OF(parting, t2_conn, parting), T2_ERR_CANCELLED);
+}
+
 void t2_conn_finish(t2_conn *conn, uint64_t linger_ms) {
   if (conn->state != CONN_OPEN) return;
   conn->state = CONN_FINISHING;
+  t2_loop_part(conn->loop, &conn->parting, end_parting);
   conn->fin_wanted = true;
   conn->reading = false;
   conn->eof |= conn->late_eof;

@@ -59,6 +59,7 @@ static void on_read_end(t2_conn *conn, int status) {
 /* ---- TLS ---- */
 
 void t2_conn_input_handshake(t2_conn *conn) {
+  t2_spares_take(&conn->loop->spares, t2_tls_stream_output(conn->tls), false);
   int err = t2_tls_stream_handshake(conn->tls);
 
   t2_conn_output_handshake(conn); /* an alert too */

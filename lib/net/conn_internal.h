@@ -32,7 +32,8 @@ struct t2_conn {
   void *user;
   t2_tls_stream *tls; /* NULL: clear */
   t2_flushable flushable;
-  t2_list node; /* in the list of whoever opens it */
+  t2_list node;       /* in the list of whoever opens it */
+  t2_parting parting; /* FINISHING */
   conn_state state;
   bool started;    /* its user has set ops */
   bool reading;    /* what the user wants */
@@ -67,7 +68,9 @@ struct t2_conn {
 
 /* A connection in state OPENING with a libuv handle that is not connected yet; ops->on_close is called like
  * later on. 0 or an error. */
-int t2_conn_new(t2_conn **conn, t2_loop *loop, bool is_pipe, const t2_conn_ops *ops, void *user);
+int t2_conn_new(t2_conn **out, t2_loop *loop, bool is_pipe, const t2_conn_ops *ops, void *user);
+/* An on_data for those who expect none. */
+void t2_conn_ignore_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user);
 /* For the peer's name. NULL: a unix socket. */
 void t2_conn_set_peer(t2_conn *conn, const t2_address *peer);
 /* Called when it is gone for good, after on_close. */

@@ -60,14 +60,13 @@ static size_t send_some(t2_conn *conn, t2_buf *buf) {
 void t2_conn_output_handshake(t2_conn *conn) {
   t2_buf *cipher = t2_tls_stream_output(conn->tls);
 
-  if (conn->writing || t2_buf_len(cipher) == 0) return;
-  send_some(conn, cipher);
+  if (!conn->writing && t2_buf_len(cipher)) send_some(conn, cipher);
   t2_spares_give(&conn->loop->spares, cipher);
 }
 
 /* All plaintext becomes ciphertext, and the close_notify behind the last of it. Returns what to write, or
  * NULL when the connection was closed. */
-static t2_buf *encrypt(t2_conn *conn) {
+static t2_buf *encrypt_output(t2_conn *conn) {
   t2_buf *cipher = t2_tls_stream_output(conn->tls);
   size_t n = t2_buf_len(&conn->out);
   int err = 0;
@@ -108,9 +107,11 @@ void t2_conn_output_flush(t2_conn *conn) {
   if (conn->writing || conn->state == CONN_OPENING) return;
   if (conn->write_error || conn->fin_sent) {
     t2_buf_reset(&conn->out);
+    /* Shut down before, and the peer has ended as well: there is nothing left to wait for. */
+    if (conn->state == CONN_FINISHING && conn->fin_sent && conn->eof) t2_conn_close(conn, 0);
     return;
   }
-  t2_buf *buf = conn->tls ? encrypt(conn) : &conn->out;
+  t2_buf *buf = conn->tls ? encrypt_output(conn) : &conn->out;
   if (!buf) return;
   if (t2_buf_len(buf)) sent = send_some(conn, buf);
   t2_spares_give(&conn->loop->spares, buf);

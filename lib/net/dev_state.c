@@ -219,7 +219,8 @@ static int add_token(dev_state *state, t2_tokens *tokens) {
 
   int err = t2_tokens_parse(tokens, text, why, sizeof(why));
   if (err)
-    return t2_detail(state->detail, state->detail_size, err, "%s cannot be read: %s", T2_DEV_TOKENS_FILE, why);
+    return t2_detail(state->detail, state->detail_size, err, "%s cannot be read: %s", T2_DEV_TOKENS_FILE,
+                     why);
   if (t2_tokens_check(tokens, token_of(state))) return 0;
   err = t2_tokens_add(tokens, OWNER, T2_ROLE_CLIENT | T2_ROLE_ENTRY | T2_ROLE_ADMIN, token_of(state));
   if (err)

@@ -122,10 +122,6 @@ static void on_ready(t2_conn *conn, void *user) {
   succeed(user, conn);
 }
 
-static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
-  (void)conn, (void)bytes, (void)n, (void)user;
-}
-
 static void on_conn_close(t2_conn *conn, int err, void *user) {
   t2_dial *dial = user;
   const char *detail = t2_conn_detail(conn);
@@ -135,7 +131,7 @@ static void on_conn_close(t2_conn *conn, int err, void *user) {
   give_up(dial);
 }
 
-static const t2_conn_ops conn_ops = {.on_data = on_conn_data, .on_close = on_conn_close};
+static const t2_conn_ops conn_ops = {.on_data = t2_conn_ignore_data, .on_close = on_conn_close};
 
 /* The winner's user is the dial from here on: before, its end is told by its connect request. */
 static void use_connection(t2_dial *dial, t2_conn *conn) {

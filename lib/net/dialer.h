@@ -24,7 +24,7 @@ typedef void (*t2_dial_cb)(t2_dial *dial, int err, t2_conn *conn, const char *de
 
 /* Starts; cb comes exactly once, later, never from inside. Options are copied. 0, T2_ERR_INVALID or
  * T2_ERR_NOMEM (cb does not come). */
-int t2_dial_start(t2_dial **dial, t2_loop *loop, const t2_dial_options *options, t2_dial_cb cb, void *user);
+int t2_dial_start(t2_dial **out, t2_loop *loop, const t2_dial_options *options, t2_dial_cb cb, void *user);
 /* cb does not come any more; the attempt is dropped in the background. Not after cb has come. */
 void t2_dial_cancel(t2_dial *dial);
 

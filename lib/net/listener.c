@@ -78,11 +78,6 @@ static void on_ready(t2_conn *conn, void *user) {
   hand_over(user, conn);
 }
 
-/* The handshake's bytes go nowhere else; data cannot come before it is over. */
-static void on_opening_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
-  (void)conn, (void)bytes, (void)n, (void)user;
-}
-
 static void on_opening_close(t2_conn *conn, int err, void *user) {
   t2_listener *listener = user;
   const char *detail = t2_conn_detail(conn);
@@ -91,7 +86,7 @@ static void on_opening_close(t2_conn *conn, int err, void *user) {
             T2_STR_ARG(t2_conn_peer(conn)), detail[0] ? detail : t2_strerror(err));
 }
 
-static const t2_conn_ops opening_ops = {.on_data = on_opening_data, .on_close = on_opening_close};
+static const t2_conn_ops opening_ops = {.on_data = t2_conn_ignore_data, .on_close = on_opening_close};
 
 /* Takes the descriptor over, also when it fails. */
 static void take(t2_listener *listener, int fd, const t2_address *peer) {
@@ -234,7 +229,7 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
 
 int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
                     void *user, char *detail, size_t detail_size) {
-  t2_address address;
+  t2_address address = {.in6 = {0}};
 
   *out = NULL;
   int err = parse_address(options->address, &address, detail, detail_size);

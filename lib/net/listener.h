@@ -23,10 +23,10 @@ typedef struct t2_listener_options {
 typedef void (*t2_accept_cb)(t2_listener *listener, t2_conn *conn, void *user);
 typedef void (*t2_listener_close_cb)(void *user);
 
-/* 0; T2_ERR_INVALID, T2_ERR_CONFLICT (address in use), T2_ERR_IO, T2_ERR_NOMEM with a sentence in detail that
- * names the address. */
-int t2_listener_new(t2_listener **listener, t2_loop *loop, const t2_listener_options *options,
-                    t2_accept_cb cb, void *user, char *detail, size_t detail_size);
+/* 0; T2_ERR_INVALID, T2_ERR_CONFLICT (address in use), T2_ERR_FORBIDDEN (a port for root alone), T2_ERR_IO,
+ * T2_ERR_NOMEM with a sentence in detail that names the address. */
+int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
+                    void *user, char *detail, size_t detail_size);
 /* "127.0.0.1:40123": the address bound, with the real port. Valid as long as the listener. */
 const char *t2_listener_address(const t2_listener *listener);
 uint16_t t2_listener_port(const t2_listener *listener);

@@ -149,6 +149,7 @@ int t2_loop_new(t2_loop **out, uv_loop_t *uv, const t2_allocator *mem, const t2_
   loop->timer_at = NEVER;
   t2_list_init(&loop->dirty);
   t2_list_init(&loop->reap);
+  t2_list_init(&loop->parting);
   t2_wheel_init(&loop->wheel, uv_now(uv));
   t2_spares_init(&loop->spares, mem);
   loop->slab = t2_alloc(mem, T2_LOOP_SLAB);
@@ -183,8 +184,18 @@ static void on_handle_close(uv_handle_t *handle) {
   t2_loop_release(handle->data);
 }
 
+void t2_loop_part(t2_loop *loop, t2_parting *self, void (*end)(t2_parting *self)) {
+  self->end = end;
+  t2_list_push_back(&loop->parting, &self->node);
+}
+
 void t2_loop_close(t2_loop *loop, t2_loop_close_cb cb, void *user) {
   if (loop->closing) return;
+  T2_LIST_FOREACH(node, next, &loop->parting) {
+    t2_parting *parting = T2_LIST_ENTRY(node, t2_parting, node);
+    t2_list_remove(node);
+    parting->end(parting);
+  }
   loop->closing = true;
   loop->on_close = cb;
   loop->user = user;

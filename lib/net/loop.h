@@ -31,6 +31,7 @@ struct t2_loop {
   uint64_t timer_at; /* when the uv timer fires, UINT64_MAX: it is stopped */
   t2_list dirty;     /* t2_flushable */
   t2_list reap;      /* t2_reapable */
+  t2_list parting;   /* t2_parting */
   t2_spares spares;
   uint8_t *slab;  /* T2_LOOP_SLAB bytes every read goes to; its content is handled before the next read */
   uint8_t *plain; /* T2_LOOP_SLAB bytes TLS reads decrypt to */
@@ -47,9 +48,9 @@ struct t2_loop {
 
 /* mem may be NULL (libc's); log is copied, may be NULL (silent). The loop's own handles do not keep uv_run
  * going (they are unreferenced), except the wheel's timer while a timer runs. 0 or T2_ERR_NOMEM. */
-int t2_loop_new(t2_loop **loop, uv_loop_t *uv, const t2_allocator *mem, const t2_log *log);
-/* Everything on it must be closed already or be closing. Frees the loop after all handles have closed, then
- * calls cb (may be NULL), which must not use the loop any more. */
+int t2_loop_new(t2_loop **out, uv_loop_t *uv, const t2_allocator *mem, const t2_log *log);
+/* Everything on it must be closed already, or be closing or parting. Frees the loop after all handles have
+ * closed, then calls cb (may be NULL), which must not use the loop any more. */
 void t2_loop_close(t2_loop *loop, t2_loop_close_cb cb, void *user);
 /* For each uv handle or request that lives on the loop: it is not freed before the last is released. */
 void t2_loop_hold(t2_loop *loop);
@@ -81,6 +82,14 @@ typedef struct t2_reapable {
 } t2_reapable;
 /* Calls free_fn(self) at the end of the turn's flush, once. */
 void t2_loop_reap(t2_loop *loop, t2_reapable *self, void (*free_fn)(t2_reapable *self));
+
+/* Embedded in what takes leave of its peer by itself, with no owner left: when the loop closes it is ended at
+ * once. */
+typedef struct t2_parting {
+  t2_list node;
+  void (*end)(struct t2_parting *self);
+} t2_parting;
+void t2_loop_part(t2_loop *loop, t2_parting *self, void (*end)(t2_parting *self));
 
 /* The error for a libuv status (UV_ECONNREFUSED is T2_ERR_REFUSED, UV_EAI_* T2_ERR_RESOLVE, UV_ETIMEDOUT
  * T2_ERR_TIMEOUT, UV_EHOSTUNREACH and UV_ENETUNREACH T2_ERR_UNREACHABLE, UV_ENOMEM, UV_EADDRINUSE

@@ -112,8 +112,8 @@ static int load_key(t2_tls *tls, const char *cert_file, const char *file, senten
   if (bad == MBEDTLS_ERR_PK_ALLOC_FAILED)
     return t2_detail(say.detail, say.size, T2_ERR_NOMEM, "%s: out of memory", file);
   if (bad)
-    return t2_detail(say.detail, say.size, T2_ERR_INVALID, "%s holds no private key in PEM without a password",
-                     file);
+    return t2_detail(say.detail, say.size, T2_ERR_INVALID,
+                     "%s holds no private key in PEM without a password", file);
   if (t2_mbedtls_pk_check_pair(&tls->cert.pk, &tls->key))
     return t2_detail(say.detail, say.size, T2_ERR_INVALID, "%s is not the key of the certificate in %s", file,
                      cert_file);
@@ -135,7 +135,8 @@ static int configure(t2_tls *tls, const char *const *alpn, sentence say) {
     err = mbedtls_ssl_config_defaults(&tls->conf, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
                                       MBEDTLS_SSL_PRESET_DEFAULT);
   if (err == 0 && n) err = mbedtls_ssl_conf_alpn_protocols(&tls->conf, tls->alpn);
-  if (err || (alpn && alpn[n])) return t2_detail(say.detail, say.size, T2_ERR_INVALID, "TLS is not available");
+  if (err || (alpn && alpn[n]))
+    return t2_detail(say.detail, say.size, T2_ERR_INVALID, "TLS is not available");
   mbedtls_ssl_conf_rng(&tls->conf, t2_mbedtls_random, NULL);
   t2_mbedtls_conf_versions(&tls->conf);
   t2_mbedtls_conf_groups(&tls->conf);

@@ -53,8 +53,7 @@ void t2_tls_cache_put(t2_tls *tls, t2_str name, const mbedtls_ssl_context *ssl) 
     t2_free(tls->mem, entry);
     return;
   }
-  if (tls->session_count == T2_TLS_SESSIONS_MAX)
-    forget(tls, T2_LIST_ENTRY(tls->sessions.prev, cached, node));
+  if (tls->session_count == T2_TLS_SESSIONS_MAX) forget(tls, T2_LIST_ENTRY(tls->sessions.prev, cached, node));
   t2_list_push_front(&tls->sessions, &entry->node);
   tls->session_count++;
 }

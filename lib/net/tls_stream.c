@@ -22,11 +22,11 @@ struct t2_tls_stream {
   mbedtls_ssl_context ssl;
   const uint8_t *in; /* what is left of the ciphertext lent */
   size_t in_n;
-  bool in_kept;   /* it is what `kept` holds */
-  bool heard;     /* something came */
-  bool not_tls;   /* and it was no TLS record */
-  bool verified;  /* a certificate was looked at: it is no resumption */
-  bool offered;   /* a session to resume was */
+  bool in_kept;  /* it is what `kept` holds */
+  bool heard;    /* something came */
+  bool not_tls;  /* and it was no TLS record */
+  bool verified; /* a certificate was looked at: it is no resumption */
+  bool offered;  /* a session to resume was */
   bool resumed;
   uint8_t alert_sent, alert_heard; /* of those in the clear the latest */
   t2_buf kept;

@@ -4,10 +4,10 @@
 #include <stdio.h>
 
 /* GeneralName's choices (RFC 5280, 4.2.1.6). */
-#define SAN_DNS      2
-#define SAN_ADDRESS  7
-#define TAG_NUMBER   0x1f
-#define LABEL_MAX    63
+#define SAN_DNS     2
+#define SAN_ADDRESS 7
+#define TAG_NUMBER  0x1f
+#define LABEL_MAX   63
 
 /* ---- Names ---- */
 

@@ -53,7 +53,8 @@ static void identify(t2_exchange *exchange, const t2_head *request) {
   memcpy(exchange->method, request->method.p, n);
   exchange->method[n] = 0;
   exchange->head_request = t2_str_eq(request->method, T2_STR("HEAD"));
-  exchange->connect = request->protocol.n > 0 || t2_str_eq(request->method, T2_STR("CONNECT"));
+  exchange->upgrade = request->protocol.n > 0;
+  exchange->connect = exchange->upgrade || t2_str_eq(request->method, T2_STR("CONNECT"));
 }
 
 static void on_timer(t2_timer *timer);
@@ -193,6 +194,7 @@ void t2_exchange_refuse(t2_exchange *exchange, const t2_problem *problem, const 
 
 void t2_exchange_decline_upgrade(t2_exchange *exchange, t2_head *request) {
   request->protocol = T2_STR_NULL;
+  exchange->upgrade = false;
   exchange->connect = t2_str_eq(request->method, T2_STR("CONNECT"));
 }
 
@@ -256,7 +258,8 @@ void t2_exchange_head(t2_leg *from, const t2_head *response, bool end) {
   if (final) {
     exchange->status = response->status;
     exchange->response_headed = true;
-    exchange->tunnel = exchange->connect && (response->status == 101 || response->status / 100 == 2);
+    exchange->tunnel =
+        exchange->upgrade ? response->status == 101 : exchange->connect && response->status / 100 == 2;
     t2_loop_timer_stop(proxy->loop, &exchange->timer);
   }
   int err = 0;

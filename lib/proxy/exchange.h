@@ -88,8 +88,9 @@ struct t2_exchange {
   uint64_t response_timeout_ms;
   uint64_t started_ms;
   bool request_headed, request_ended, response_headed, response_ended;
-  bool tunnel;       /* a CONNECT or Upgrade that was accepted: the directions end on their own */
-  bool connect;      /* the request asks for one */
+  bool tunnel;  /* a CONNECT or Upgrade that was accepted: the directions end on their own */
+  bool connect; /* the request asks for one: by CONNECT, or */
+  bool upgrade; /* by an Upgrade, or an extended CONNECT: what accepts it is a 101, by whatever protocol */
   bool head_request; /* HEAD: the response has no content */
   bool finished;
   unsigned depth; /* calls under way */

@@ -54,9 +54,13 @@ static void retire(t2_h1_client *client, int err) {
 }
 
 /* detail goes to the public: it names no address. */
-static void fail(t2_h1_client *client, int err, const char *detail) {
+static void fail_at(t2_h1_client *client, int err, t2_problem_at at, const char *detail) {
   retire(client, err);
-  t2_exchange_fail(&client->leg, err, T2_AT_ORIGIN, detail);
+  t2_exchange_fail(&client->leg, err, at, detail);
+}
+
+static void fail(t2_h1_client *client, int err, const char *detail) {
+  fail_at(client, err, T2_AT_ORIGIN, detail);
 }
 
 static void on_timer(t2_timer *timer) {
@@ -119,7 +123,7 @@ static void on_dialled(t2_dial *dial, int err, t2_conn *conn, const char *detail
   client->dial = NULL;
   client->ops.on_dialled(client, err, detail, client->user);
   if (err) {
-    fail(client, err, dial_failure(err));
+    fail_at(client, err, T2_AT_DIAL, dial_failure(err));
     return;
   }
   client->state = T2_H1_CLIENT_BUSY;
@@ -164,6 +168,7 @@ static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
   client->waiting = client->unacked = client->given = 0;
   client->interim = 0;
   client->connect = !end && leg->exchange->connect;
+  client->upgrade = !end && leg->exchange->upgrade;
   client->tunnel = client->response_ended = client->stalled = false;
   client->request_ended = end;
   client->replayable = client->state == T2_H1_CLIENT_IDLE && end && t2_method_is_safe(head->method);
@@ -276,11 +281,12 @@ static void on_response_head(t2_h1_client *client, const t2_h1_event *event) {
       t2_exchange_head(&client->leg, head, false);
     return;
   }
-  if (head->status == 101 && !client->connect) {
+  if (head->status == 101 && !client->upgrade) {
     fail(client, T2_ERR_PROTOCOL, "the origin switched protocols without being asked to");
     return;
   }
-  if (client->connect && (head->status == 101 || head->status / 100 == 2)) {
+  bool accepted = client->upgrade ? head->status == 101 : client->connect && head->status / 100 == 2;
+  if (accepted) {
     int err = open_tunnel(client);
     if (err) {
       fail(client, err, NULL);

@@ -75,6 +75,7 @@ struct t2_h1_client {
   unsigned interim;      /* 1xx heads so far */
   bool replayable;       /* may be sent again */
   bool connect;          /* the request asks for a tunnel */
+  bool upgrade;          /* by an Upgrade */
   bool tunnel;           /* it is one */
   bool request_ended, response_ended;
   bool processing; /* the input is being parsed further up the stack */

@@ -125,7 +125,7 @@ static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
   const t2_exchange *exchange = leg->exchange;
   if (head->status < 200 && head->status != 101) return interim_head(server, head);
   server->headed = true;
-  if (exchange->connect && (head->status == 101 || (head->status < 300 && !end))) {
+  if (exchange->tunnel) {
     server->tunnel = true;
     server->close_after = true;
     server->framing = T2_H1_FRAMING_NONE;

@@ -228,7 +228,19 @@ static void part(t2_h2_conn *h2_conn, int err) {
   t2_conn_finish(h2_conn->conn, 1000);
 }
 
+/* Requests of this turn become frames before a GOAWAY that has just come is read: they are then among those
+ * the peer still takes (RFC 9113, 6.8), as the order of the bytes says. */
+static void flush_requests(t2_h2_conn *h2_conn) {
+  if (h2_conn->options.h2.server || !t2_h2_wants_write(h2_conn->h2)) return;
+  if (t2_h2_flush(h2_conn->h2, t2_conn_out(h2_conn->conn), T2_CONN_HIGH_WATER))
+    t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
+  else
+    t2_conn_wake(h2_conn->conn);
+}
+
 void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n) {
+  if (h2_conn->closing) return;
+  flush_requests(h2_conn);
   if (h2_conn->closing) return;
   h2_conn->last_read_ms = t2_loop_now(h2_conn->proxy->loop);
   int err = t2_h2_feed(h2_conn->h2, bytes, n);

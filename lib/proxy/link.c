@@ -9,7 +9,8 @@
 
 #define DIAL_TIMEOUT_MS    10000
 #define REQUEST_TIMEOUT_MS 10000
-#define UNANSWERED_MAX     2 /* heartbeats */
+#define PARTING_MS         1000 /* for the last words on a connection */
+#define UNANSWERED_MAX     2    /* heartbeats */
 
 typedef enum link_state {
   LINK_IDLE,
@@ -101,6 +102,7 @@ static void lose(t2_link *link, int err, int status, const char *reason) {
 }
 
 static void gone(t2_link *link) {
+  t2_loop_timer_stop(link->loop, &link->timer);
   link->ops.on_gone(link, link->user);
   t2_loop_reap(link->loop, &link->reapable, free_link);
 }
@@ -140,6 +142,8 @@ static void on_timer(t2_timer *timer) {
     dial(link);
   else if (link->state == LINK_UP)
     beat(link);
+  else if (link->state == LINK_CLOSING && link->h2)
+    t2_h2_conn_close(link->h2, T2_ERR_CANCELLED);
 }
 
 static void on_channel_open(t2_channel *channel, void *user) {
@@ -378,8 +382,11 @@ void t2_link_close(t2_link *link) {
   drop_requests(link);
   if (link->dial) t2_dial_cancel(link->dial);
   link->dial = NULL;
-  if (link->h2)
-    t2_h2_conn_close(link->h2, T2_ERR_CANCELLED);
-  else
+  if (!link->h2) {
     gone(link);
+    return;
+  }
+  /* In order: the control plane sees that the channel was given up, and does not wait for the lease. */
+  t2_h2_conn_drain(link->h2);
+  t2_loop_timer_start(link->loop, &link->timer, PARTING_MS);
 }

@@ -272,13 +272,28 @@ def test_lease_is_renewed_by_a_client(tmp_path, origin):
 
 
 def test_client_that_drains_ends_its_session(tmp_path, origin):
+    """Made or given: there is nobody left to serve it. (One that is killed leaves it to its lease.)"""
     site = Site(tmp_path, own=True)
     try:
         site.tunneld()
         site.proxyentry()
-        client = site.tunnelc(origin.target, session="leaving")
-        assert client.stop() == 0
-        assert "leaving" not in sessions_of(site, "alice")
+        made, given = site.tunnelc(origin.target), site.tunnelc(origin.target, session="leaving")
+        assert sorted(sessions_of(site, "alice")) == sorted([made.session, "leaving"])
+        assert made.stop() == 0 and given.stop() == 0
+        wait_until(lambda: not sessions_of(site, "alice"), "the sessions to be ended")
+    finally:
+        site.close()
+
+
+def test_session_stays_while_another_client_serves_it(tmp_path, origin):
+    site = Site(tmp_path, own=True)
+    try:
+        site.tunneld()
+        site.proxyentry()
+        first, second = (site.tunnelc(origin.target, session="shared") for _ in range(2))
+        assert first.stop() == 0
+        assert sessions_of(site, "alice") == ["shared"]
+        assert second.process.poll() is None
     finally:
         site.close()
 

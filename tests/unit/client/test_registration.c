@@ -25,7 +25,7 @@ static void test_answer_is_read(void **state) {
   const char *text =
       "{\"session\":\"web\",\"lease_seconds\":30,\"ticket\":\"a.b-_.c\",\"new\":{\"x\":1},"
       "\"urls\":[\"http://a/session/web/\",\"http://web.a/\"],"
-      "\"entries\":[{\"id\":\"e1\",\"uplink\":\"https://a:1\"},{\"id\":\"e2\",\"uplink\":\"https://b:1\"}]}";
+      "\"entries\":[{\"id\":\"east\",\"uplink\":\"https://a:1\"},{\"id\":\"west\",\"uplink\":\"https://b:1\"}]}";
   t2_registration r;
   assert_int_equal(t2_registration_parse(&r, t2_str_c(text), NULL, 0), 0);
   assert_str(r.session, "web");
@@ -34,7 +34,7 @@ static void test_answer_is_read(void **state) {
   assert_int_equal(r.url_count, 2);
   assert_string_equal(r.urls[1], "http://web.a/");
   assert_int_equal(r.entry_count, 2);
-  assert_str(r.entries[1].id, "e2");
+  assert_str(r.entries[1].id, "west");
   assert_str(r.entries[1].uplink, "https://b:1");
   t2_registration_fini(&r);
 }
@@ -43,7 +43,7 @@ static void test_urls_and_entries_may_be_absent_or_partly_unusable(void **state)
   const char *bare = "{\"session\":\"web\",\"lease_seconds\":30,\"ticket\":\"a.b.c\"}";
   const char *mixed =
       "{\"session\":\"web\",\"lease_seconds\":30,\"ticket\":\"a.b.c\",\"urls\":[1,\"u\",null],"
-      "\"entries\":[7,{\"id\":\"e1\"},{\"id\":\"E!\",\"uplink\":\"x\"},{\"id\":\"e-2\",\"uplink\":\"x\"}]}";
+      "\"entries\":[7,{\"id\":\"east\"},{\"id\":\"E!\",\"uplink\":\"x\"},{\"id\":\"e-2\",\"uplink\":\"x\"}]}";
   t2_registration r;
   assert_int_equal(t2_registration_parse(&r, t2_str_c(bare), NULL, 0), 0);
   assert_int_equal(r.url_count + r.entry_count, 0);

@@ -83,8 +83,8 @@ static void issue(t2_buf *ca, t2_buf *ca_key, unsigned days, const char *cert_na
 
   t2_buf_init(&cert, NULL);
   t2_buf_init(&key, NULL);
-  assert_int_equal(t2_certificate_issue(NULL, t2_buf_cstr(ca), t2_buf_cstr(ca_key), names, 4, days, &cert, &key),
-                   0);
+  assert_int_equal(
+      t2_certificate_issue(NULL, t2_buf_cstr(ca), t2_buf_cstr(ca_key), names, 4, days, &cert, &key), 0);
   write_buf(cert_name, &cert);
   write_buf(key_name, &key);
   t2_buf_fini(&cert);
@@ -140,7 +140,8 @@ t2_tls *test_client_tls(t2_loop *loop, const char *const *alpn) {
   char detail[256] = "";
   t2_tls *tls;
 
-  if (t2_tls_client_new(&tls, loop, test_file("ca.pem"), alpn, detail, sizeof(detail))) fail_msg("%s", detail);
+  if (t2_tls_client_new(&tls, loop, test_file("ca.pem"), alpn, detail, sizeof(detail)))
+    fail_msg("%s", detail);
   return tls;
 }
 
@@ -212,8 +213,8 @@ static void pair_dialled(t2_dial *dial, int err, t2_conn *conn, const char *deta
 static bool pair_tls(test_pair *pair) {
   t2_loop *loop = pair->tl->loop;
 
-  return t2_tls_server_new(&pair->server_tls, loop, test_file("server.pem"), test_file("server-key.pem"), NULL,
-                           NULL, 0) == 0 &&
+  return t2_tls_server_new(&pair->server_tls, loop, test_file("server.pem"), test_file("server-key.pem"),
+                           NULL, NULL, 0) == 0 &&
          t2_tls_client_new(&pair->client_tls, loop, test_file("ca.pem"), NULL, NULL, 0) == 0;
 }
 

@@ -8,9 +8,10 @@ static void test_literals_are_told_from_names(void **state) {
     const char *text;
     bool literal;
   } cases[] = {
-      {"127.0.0.1", true}, {"::1", true},   {"2001:db8::1", true}, {"::ffff:1.2.3.4", true}, {"fe80::1%lo", true},
-      {"localhost", false}, {"[::1]", false}, {"1.2.3", false},      {"1.2.3.4.5", false},     {"256.0.0.1", false},
-      {"", false},         {"::1::", false}, {"127.0.0.1 ", false}, {"a.test", false},
+      {"127.0.0.1", true},   {"::1", true},        {"2001:db8::1", true}, {"::ffff:1.2.3.4", true},
+      {"fe80::1%lo", true},  {"localhost", false}, {"[::1]", false},      {"1.2.3", false},
+      {"1.2.3.4.5", false},  {"256.0.0.1", false}, {"", false},           {"::1::", false},
+      {"127.0.0.1 ", false}, {"a.test", false},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     if (t2_address_is_literal(t2_str_c(cases[i].text)) != cases[i].literal) fail_msg("%s", cases[i].text);

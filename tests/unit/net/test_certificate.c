@@ -12,9 +12,17 @@ static void assert_openssl(const char *const *argv) {
 }
 
 static void test_openssl_accepts_the_chain_strictly(void **state) {
-  const char *const argv[] = {"openssl",          "verify",           "-x509_strict", "-purpose",
-                              "sslserver",        "-verify_hostname", NAME,           "-CAfile",
-                              test_file("ca.pem"), test_file("server.pem"), NULL};
+  const char *const argv[] = {"openssl",
+                              "verify",
+                              "-x509_strict",
+                              "-purpose",
+                              "sslserver",
+                              "-verify_hostname",
+                              NAME,
+                              "-CAfile",
+                              test_file("ca.pem"),
+                              test_file("server.pem"),
+                              NULL};
   assert_openssl(argv);
 }
 
@@ -22,8 +30,14 @@ static void test_openssl_accepts_addresses_and_wildcards(void **state) {
   const char *const checks[][2] = {
       {"-verify_ip", "127.0.0.1"}, {"-verify_ip", "::1"}, {"-verify_hostname", "x.wild.test"}};
   for (size_t i = 0; i < 3; i++) {
-    const char *const argv[] = {"openssl",    "verify",            checks[i][0],            checks[i][1],
-                                "-CAfile",    test_file("ca.pem"), test_file("server.pem"), NULL};
+    const char *const argv[] = {"openssl",
+                                "verify",
+                                checks[i][0],
+                                checks[i][1],
+                                "-CAfile",
+                                test_file("ca.pem"),
+                                test_file("server.pem"),
+                                NULL};
     assert_openssl(argv);
   }
 }
@@ -37,32 +51,38 @@ static void assert_text(const char *name, const char *const *words, size_t n) {
 }
 
 static void test_extensions_of_the_authority(void **state) {
-  const char *const words[] = {"X509v3 Basic Constraints: critical", "CA:TRUE",
-                               "X509v3 Key Usage: critical",         "Certificate Sign, CRL Sign",
-                               "X509v3 Subject Key Identifier",      "X509v3 Authority Key Identifier",
-                               "Version: 3",                         "CN = Test CA",
-                               "ecdsa-with-SHA256",                  "NIST CURVE: P-256"};
+  const char *const words[] = {"X509v3 Basic Constraints: critical",
+                               "CA:TRUE",
+                               "X509v3 Key Usage: critical",
+                               "Certificate Sign, CRL Sign",
+                               "X509v3 Subject Key Identifier",
+                               "X509v3 Authority Key Identifier",
+                               "Version: 3",
+                               "CN = Test CA",
+                               "ecdsa-with-SHA256",
+                               "NIST CURVE: P-256"};
   assert_text("ca.pem", words, T2_COUNT_OF(words));
 }
 
 static void test_extensions_of_the_server(void **state) {
-  const char *const words[] = {"CA:FALSE",
-                               "X509v3 Key Usage: critical",
-                               "Digital Signature",
-                               "TLS Web Server Authentication",
-                               "X509v3 Subject Key Identifier",
-                               "X509v3 Authority Key Identifier",
-                               "DNS:server.test, DNS:*.wild.test, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1"};
+  const char *const words[] = {
+      "CA:FALSE",
+      "X509v3 Key Usage: critical",
+      "Digital Signature",
+      "TLS Web Server Authentication",
+      "X509v3 Subject Key Identifier",
+      "X509v3 Authority Key Identifier",
+      "DNS:server.test, DNS:*.wild.test, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1"};
   assert_text("server.pem", words, T2_COUNT_OF(words));
 }
 
 static void test_days_are_counted_from_an_hour_ago(void **state) {
   const char *const argv[] = {"openssl", "x509", "-noout", "-checkend", "0", "-in", test_file("expired.pem"),
                               NULL};
-  const char *const good[] = {"openssl",    "x509", "-noout", "-checkend", "2588000", "-in",
-                              test_file("server.pem"), NULL};
-  const char *const early[] = {"openssl",    "x509", "-noout", "-checkend", "2592000", "-in",
-                               test_file("server.pem"), NULL};
+  const char *const good[] = {
+      "openssl", "x509", "-noout", "-checkend", "2588000", "-in", test_file("server.pem"), NULL};
+  const char *const early[] = {
+      "openssl", "x509", "-noout", "-checkend", "2592000", "-in", test_file("server.pem"), NULL};
   char out[256];
   assert_int_equal(test_run(argv, out, sizeof(out)), 1);
   assert_int_equal(test_run(good, out, sizeof(out)), 0);
@@ -84,8 +104,10 @@ static void pair_fini(pair *p) {
 }
 
 static void test_names_that_would_need_quoting_are_refused(void **state) {
-  const char *const names[] = {"", " a", "a,O=b", "a+b", "a\\b", "a\"b", "a\nb", "a=b",
-                               "0123456789012345678901234567890123456789012345678901234567890123456789"};
+  const char *const names[] = {
+      "",     " a",   "a,O=b",
+      "a+b",  "a\\b", "a\"b",
+      "a\nb", "a=b",  "0123456789012345678901234567890123456789012345678901234567890123456789"};
   pair p;
   pair_init(&p, NULL);
   for (size_t i = 0; i < T2_COUNT_OF(names); i++)
@@ -105,9 +127,9 @@ static void test_a_key_that_is_not_the_authoritys_is_refused(void **state) {
   assert_int_equal(t2_certificate_issue(NULL, t2_buf_cstr(&one.cert), t2_buf_cstr(&two.key), names, 1, 1,
                                         &server.cert, &server.key),
                    T2_ERR_INVALID);
-  assert_int_equal(t2_certificate_issue(NULL, "nonsense", t2_buf_cstr(&two.key), names, 1, 1, &server.cert,
-                                        &server.key),
-                   T2_ERR_INVALID);
+  assert_int_equal(
+      t2_certificate_issue(NULL, "nonsense", t2_buf_cstr(&two.key), names, 1, 1, &server.cert, &server.key),
+      T2_ERR_INVALID);
   assert_int_equal(t2_certificate_issue(NULL, t2_buf_cstr(&one.cert), t2_buf_cstr(&one.key), names, 0, 1,
                                         &server.cert, &server.key),
                    T2_ERR_INVALID);

@@ -2,8 +2,8 @@
 
 #include <base/file.h>
 #include <signal.h>
-#include <sys/un.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <tunnel2/error.h>
 #include <unistd.h>
 
@@ -350,7 +350,8 @@ static void whole_life(t2_test_mem *mem, void *user) {
   if (opened) {
     send_pattern(&p.client, 4096);
     send_pattern(&p.server, 300 * 1024);
-    RUN_UNTIL(&loop, p.server.closed || p.client.closed || p.client.eof || t2_buf_len(&p.client.in) >= 300 * 1024);
+    RUN_UNTIL(&loop,
+              p.server.closed || p.client.closed || p.client.eof || t2_buf_len(&p.client.in) >= 300 * 1024);
     if (p.server.conn) t2_conn_finish(p.server.conn, 1000);
     RUN_UNTIL(&loop, p.server.closed || p.client.closed || p.client.eof);
     assert_true(mem->failed || p.client.eof);
@@ -367,8 +368,10 @@ static void test_each_missing_allocation_closes_cleanly(void **state) {
 }
 
 #define BOTH(test) CLEAR(test), TLS(test)
-#define CLEAR(test) {#test " (clear)", test, open_clear, close_all, NULL}
-#define TLS(test)   {#test " (TLS)", test, open_tls, close_all, NULL}
+#define CLEAR(test)                                                                                          \
+  { #test " (clear)", test, open_clear, close_all, NULL }
+#define TLS(test)                                                                                            \
+  { #test " (TLS)", test, open_tls, close_all, NULL }
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <base/file.h>
+#include <net/conn_internal.h>
 #include <signal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
@@ -64,7 +65,8 @@ static void on_accept(t2_listener *l, t2_conn *conn, void *user) {
 static uint16_t listen_on(const char *address, t2_tls *tls) {
   t2_listener_options options = {.address = address, .tls = tls};
   char detail[256];
-  if (t2_listener_new(&listener, tl.loop, &options, on_accept, NULL, detail, sizeof(detail))) fail_msg("%s", detail);
+  if (t2_listener_new(&listener, tl.loop, &options, on_accept, NULL, detail, sizeof(detail)))
+    fail_msg("%s", detail);
   return t2_listener_port(listener);
 }
 
@@ -145,7 +147,8 @@ static void test_refusal_is_told_with_the_address(void **state) {
   char words[64];
   uint16_t port;
   int fd = bound_socket(&port); /* bound, but nobody listens */
-  assert_int_equal(dial_and_wait((t2_dial_options){.host = T2_STR("127.0.0.1"), .port = port}), T2_ERR_REFUSED);
+  assert_int_equal(dial_and_wait((t2_dial_options){.host = T2_STR("127.0.0.1"), .port = port}),
+                   T2_ERR_REFUSED);
   snprintf(words, sizeof(words), "127.0.0.1:%u: connection refused", (unsigned)port);
   assert_string_equal(done.detail, words);
   close(fd);
@@ -153,8 +156,7 @@ static void test_refusal_is_told_with_the_address(void **state) {
 
 static void test_name_that_does_not_resolve_is_told(void **state) {
   /* No label may be so long, so no name server is asked. */
-  t2_str name =
-      T2_STR("0123456789012345678901234567890123456789012345678901234567890123456789.invalid");
+  t2_str name = T2_STR("0123456789012345678901234567890123456789012345678901234567890123456789.invalid");
   assert_int_equal(dial_and_wait((t2_dial_options){.host = name, .port = 1}), T2_ERR_RESOLVE);
   assert_detail("does not resolve");
   assert_detail("0123456789.invalid");
@@ -212,7 +214,8 @@ static void test_second_family_is_tried_after_250_ms_without_an_answer(void **st
 static void test_last_failure_is_told_when_all_fail(void **state) {
   uint16_t port;
   int fd = bound_socket(&port);
-  assert_int_equal(dial_and_wait((t2_dial_options){.host = T2_STR("localhost"), .port = port}), T2_ERR_REFUSED);
+  assert_int_equal(dial_and_wait((t2_dial_options){.host = T2_STR("localhost"), .port = port}),
+                   T2_ERR_REFUSED);
   assert_detail("[::1]:");
   close(fd);
 }
@@ -318,13 +321,18 @@ static void on_process_close(uv_handle_t *handle) {
   *(bool *)handle->data = true;
 }
 
-static void test_openssl_s_server_is_a_server_twice(void **state) {
+static void test_openssl_s_server_is_resumed(void **state) {
   uint16_t port;
   char text[8];
   close(bound_socket(&port));
   snprintf(text, sizeof(text), "%u", (unsigned)port);
-  const char *const argv[] = {"timeout", "20", "openssl", "s_server", "-accept", text, "-cert",
-                              test_file("server.pem"), "-key", test_file("server-key.pem"), "-naccept", "2", "-quiet", NULL};
+  const char *const argv[] = {"timeout",  "20",
+                              "openssl",  "s_server",
+                              "-accept",  text,
+                              "-cert",    test_file("server.pem"),
+                              "-key",     test_file("server-key.pem"),
+                              "-naccept", "2",
+                              "-quiet",   NULL};
   uv_process_t process;
   bool closed = false;
   uv_process_options_t spawn = {.file = argv[0], .args = (char **)argv};
@@ -337,6 +345,7 @@ static void test_openssl_s_server_is_a_server_twice(void **state) {
       dial_and_wait(options);
     }
     assert_int_equal(done.err, 0);
+    assert_int_equal(t2_tls_stream_resumed(done.peer.conn->tls), i == 1);
     t2_conn_shutdown(done.peer.conn);
     RUN_UNTIL(&tl, done.peer.eof || done.peer.closed);
     if (done.peer.conn) t2_conn_close(done.peer.conn, 0);
@@ -402,7 +411,7 @@ int main(void) {
       ON_LOOP(test_authority_that_is_not_known_is_told),
       ON_LOOP(test_name_that_cannot_be_verified_is_invalid),
       ON_LOOP(test_server_that_closes_in_the_handshake_is_told),
-      ON_LOOP(test_openssl_s_server_is_a_server_twice),
+      ON_LOOP(test_openssl_s_server_is_resumed),
       cmocka_unit_test(test_missing_memory_is_told),
   };
   signal(SIGPIPE, SIG_IGN);

@@ -141,7 +141,8 @@ static void test_ipv6_for_all_takes_ipv4_too(void **state) {
 }
 
 static void test_what_is_no_address_is_refused_with_a_sentence(void **state) {
-  const char *const texts[] = {NULL, "", "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536", "a.test:80", "::1:80"};
+  const char *const texts[] = {NULL,        "",      "127.0.0.1", ":80", "127.0.0.1:", "127.0.0.1:65536",
+                               "a.test:80", "::1:80"};
   for (size_t i = 0; i < T2_COUNT_OF(texts); i++) {
     t2_listener_options options = {.address = texts[i]};
     char detail[256] = "";
@@ -329,8 +330,8 @@ static void test_curl_meets_a_server(void **state) {
   snprintf(url, sizeof(url), "https://%s/", t2_listener_address(listener));
   /* It verified the address, asked, and got no answer within the time it may take here: what counts is that
    * it did not fail on TLS. */
-  const char *const argv[] = {"curl", "--silent", "--show-error", "--max-time", "0.5", "--cacert",
-                               test_file("ca.pem"), url, NULL};
+  const char *const argv[] = {
+      "curl", "--silent", "--show-error", "--max-time", "0.5", "--cacert", test_file("ca.pem"), url, NULL};
   int status = test_run_beside(&tl, argv, out, sizeof(out));
   assert_int_equal(status, 28);
   assert_int_equal(accepted, 1);

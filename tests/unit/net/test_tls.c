@@ -98,7 +98,8 @@ static void settings(t2_test_mem *mem, void *user) {
   t2_tls *tls;
   (void)user;
   if (!test_loop_open(&other, &mem->hook, NULL)) return;
-  int err = t2_tls_server_new(&tls, other.loop, test_file("server.pem"), test_file("server-key.pem"), NULL, NULL, 0);
+  int err = t2_tls_server_new(&tls, other.loop, test_file("server.pem"), test_file("server-key.pem"), NULL,
+                              NULL, 0);
   assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
   if (err == 0) t2_tls_unref(tls);
   err = t2_tls_client_new(&tls, other.loop, test_file("ca.pem"), NULL, NULL, 0);
@@ -149,7 +150,7 @@ static void assert_words(const char *out, const char *words) {
 }
 
 static void test_openssl_connects_with_chacha20_and_alpn(void **state) {
-  const char *const more[] = {"-verify_hostname", NAME, "-alpn", "http/1.1,h2", NULL};
+  const char *const more[] = {"-tls1_2", "-verify_hostname", NAME, "-alpn", "http/1.1,h2", NULL};
   char out[16384];
   if (s_client(more, out, sizeof(out))) fail_msg("%s", out);
   assert_words(out, "CHACHA20");
@@ -195,22 +196,46 @@ static void test_names_are_compared_as_the_rfc_says(void **state) {
     const char *name;
     bool matches;
   } cases[] = {
-      {NAME, true},         {"SERVER.TEST", true},  {"server.test.", false},   {"xserver.test", false},
-      {"a.wild.test", true}, {"A.WILD.test", true}, {"wild.test", false},      {".wild.test", false},
-      {"a.b.wild.test", false}, {"127.0.0.1", true}, {"127.0.0.2", false},     {"::1", true},
-      {"0:0::1", true},     {"::ffff:127.0.0.1", false}, {"*.wild.test", true},
+      {NAME, true},
+      {"SERVER.TEST", true},
+      {"server.test.", false},
+      {"xserver.test", false},
+      {"a.wild.test", true},
+      {"A.WILD.test", true},
+      {"wild.test", false},
+      {".wild.test", false},
+      {"a.b.wild.test", false},
+      {"127.0.0.1", true},
+      {"127.0.0.2", false},
+      {"::1", true},
+      {"0:0::1", true},
+      {"::ffff:127.0.0.1", false},
+      {"*.wild.test", true},
   };
   mbedtls_x509_crt cert;
   parse(&cert, "server.pem");
   for (size_t i = 0; i < T2_COUNT_OF(cases); i++)
-    if (t2_tls_name_matches(&cert, t2_str_c(cases[i].name)) != cases[i].matches) fail_msg("%s", cases[i].name);
+    if (t2_tls_name_matches(&cert, t2_str_c(cases[i].name)) != cases[i].matches)
+      fail_msg("%s", cases[i].name);
   mbedtls_x509_crt_free(&cert);
 }
 
 static void test_common_name_alone_is_no_name(void **state) {
-  const char *const argv[] = {"openssl", "req",     "-x509",   "-newkey",  "ec",
-                              "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",  test_file("cn-key.pem"),
-                              "-out",    test_file("cn.pem"), "-subj", "/CN=server.test", NULL};
+  const char *const argv[] = {"openssl",
+                              "req",
+                              "-x509",
+                              "-newkey",
+                              "ec",
+                              "-pkeyopt",
+                              "ec_paramgen_curve:P-256",
+                              "-nodes",
+                              "-keyout",
+                              test_file("cn-key.pem"),
+                              "-out",
+                              test_file("cn.pem"),
+                              "-subj",
+                              "/CN=server.test",
+                              NULL};
   char out[4096];
   mbedtls_x509_crt cert;
   if (test_run(argv, out, sizeof(out))) fail_msg("%s", out);

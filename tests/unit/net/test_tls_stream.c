@@ -384,7 +384,8 @@ static void test_protocols_without_one_in_common_are_refused(void **state) {
 }
 
 static void test_what_is_no_tls_is_refused_with_a_sentence(void **state) {
-  const char *const texts[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "SSH-2.0-OpenSSH_9.2p1 and more to read\r\n"};
+  const char *const texts[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+                               "SSH-2.0-OpenSSH_9.2p1 and more to read\r\n"};
   ends e;
   open_ends(&e);
   for (size_t i = 0; i < 2; i++) {
@@ -485,8 +486,8 @@ static void one_life(t2_test_mem *mem, ends *e) {
 static void two_lives(t2_test_mem *mem, void *user) {
   ends e = {0};
   if (!test_loop_open(&e.tl, &mem->hook, NULL)) return;
-  bool made = t2_tls_server_new(&e.server_tls, e.tl.loop, test_file("server.pem"), test_file("server-key.pem"),
-                                http, NULL, 0) == 0 &&
+  bool made = t2_tls_server_new(&e.server_tls, e.tl.loop, test_file("server.pem"),
+                                test_file("server-key.pem"), http, NULL, 0) == 0 &&
               t2_tls_client_new(&e.client_tls, e.tl.loop, test_file("ca.pem"), http, NULL, 0) == 0;
   assert_true(made || mem->failed);
   if (made) one_life(mem, &e);
