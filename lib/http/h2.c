@@ -424,6 +424,7 @@ int t2_h2_stream_end(t2_h2_stream *stream, const t2_fields *trailers) {
 void t2_h2_stream_reset(t2_h2_stream *stream, uint32_t code) {
   if (stream->reset) return;
   stream->reset = true;
+  stream->code = code;
   nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code);
   t2_h2_wake(stream->h2);
 }

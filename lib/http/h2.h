@@ -33,6 +33,7 @@ typedef struct t2_h2_stream {
   bool deferred;     /* nghttp2 waits for more of out */
   bool remote_ended; /* the peer's END_STREAM came */
   bool reset;        /* RST_STREAM was submitted */
+  uint32_t code;     /* ... with this code */
   bool abandoned;    /* t2_h2_stream_abandon was called */
   size_t unconsumed; /* bytes received and not yet given to t2_h2_stream_consume */
   t2_head *trailers; /* copy, to be sent after out; its fields only */

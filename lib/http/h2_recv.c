@@ -208,6 +208,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
    * consumes it now. */
   if (stream->unconsumed) nghttp2_session_consume_connection(session, stream->unconsumed);
   stream->unconsumed = 0;
+  /* What was refused here may have ended by itself before the RST_STREAM went out. */
+  if (stream->reset && code == NGHTTP2_NO_ERROR) code = stream->code;
   stream->reset = true; /* nothing more is submitted for it */
   /* nghttp2 closes with this code what lies beyond GOAWAY's last stream, and what it could not send. */
   h2->callbacks.on_stream_close(stream, code, code == NGHTTP2_REFUSED_STREAM, h2->user);

@@ -23,7 +23,7 @@
 #include <http/problem.h>
 #include <net/loop.h>
 
-#define T2_LEG_WINDOW (256 * 1024) /* bytes a leg may have given and not yet seen consumed */
+#define T2_LEG_WINDOW (128 * 1024) /* bytes a leg may have given and not yet seen consumed */
 
 typedef struct t2_exchange t2_exchange;
 typedef struct t2_leg t2_leg;

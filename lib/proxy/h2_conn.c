@@ -41,7 +41,7 @@ void t2_h2_conn_options_init_uplink(t2_h2_conn_options *options, bool server) {
   t2_h2_conn_options_init(options, server);
   options->h2.field_section_max = 128 * 1024;
   options->h2.field_max = 192;
-  options->h2.stream_window = T2_LEG_WINDOW; /* what one stalled stream may hold */
+  options->h2.stream_window = 2 * T2_LEG_WINDOW; /* what one stalled stream may hold */
 }
 
 /* ---- The leg ---- */

@@ -181,6 +181,24 @@ static void test_shutdown_leaves_the_other_direction_open(void **state) {
   assert_false(pair.client.closed || pair.server.closed);
 }
 
+static void test_end_waits_for_a_reader_that_has_stopped(void **state) {
+  t2_conn_shutdown(pair.server.conn);
+  RUN_UNTIL(&tl, pair.client.eof);
+  pair.server.in_max = 1;
+  send_pattern(&pair.client, 3 * 16384 + 1);
+  t2_conn_shutdown(pair.client.conn);
+  settle();
+  assert_true(pair.server.data_calls > 0);
+  assert_false(pair.server.eof || pair.server.closed);
+  while (!pair.server.eof) {
+    unsigned calls = pair.server.data_calls;
+    t2_conn_read_start(pair.server.conn);
+    RUN_UNTIL(&tl, pair.server.data_calls > calls || pair.server.eof);
+  }
+  assert_false(pair.server.closed);
+  assert_pattern(&pair.server, 3 * 16384 + 1);
+}
+
 static void test_output_after_shutdown_is_dropped(void **state) {
   t2_conn_shutdown(pair.client.conn);
   RUN_UNTIL(&tl, pair.server.eof);
@@ -228,6 +246,27 @@ static void test_finish_does_not_wait_for_one_who_takes_nothing(void **state) {
   t2_conn_finish(pair.server.conn, 100);
   RUN_UNTIL(&tl, pair.server.closed);
   assert_int_equal(pair.server.err, T2_ERR_TIMEOUT);
+}
+
+static void test_finish_after_both_have_ended_closes_at_once(void **state) {
+  t2_conn_shutdown(pair.client.conn);
+  RUN_UNTIL(&tl, pair.server.eof);
+  t2_conn_shutdown(pair.server.conn);
+  RUN_UNTIL(&tl, pair.client.eof);
+  t2_conn_finish(pair.client.conn, 60000);
+  RUN_UNTIL(&tl, pair.client.closed);
+  assert_int_equal(pair.client.err, 0);
+}
+
+static void test_loop_that_closes_waits_for_no_linger(void **state) {
+  t2_conn_finish(pair.server.conn, 60000);
+  RUN_UNTIL(&tl, pair.client.eof);
+  t2_conn_close(pair.client.conn, 0);
+  t2_listener_close(pair.listener, NULL, NULL);
+  pair.listener = NULL;
+  test_loop_close(&tl);
+  assert_int_equal(pair.server.err, T2_ERR_CANCELLED);
+  test_pair_close(&pair);
 }
 
 static void test_reset_is_seen(void **state) {
@@ -384,11 +423,15 @@ int main(void) {
       BOTH(test_reader_that_stops_and_starts_at_each_call_loses_nothing),
       BOTH(test_ops_may_be_changed_while_data_comes),
       BOTH(test_shutdown_leaves_the_other_direction_open),
+      BOTH(test_end_waits_for_a_reader_that_has_stopped),
       BOTH(test_output_after_shutdown_is_dropped),
       BOTH(test_eof_without_a_callback_closes),
       BOTH(test_finish_delivers_the_last_answer),
       BOTH(test_finish_waits_for_the_linger_and_no_longer),
       BOTH(test_finish_does_not_wait_for_one_who_takes_nothing),
+      BOTH(test_finish_after_both_have_ended_closes_at_once),
+      {"test_loop_that_closes_waits_for_no_linger", test_loop_that_closes_waits_for_no_linger, open_clear,
+       NULL, NULL},
       BOTH(test_reset_is_seen),
       BOTH(test_close_in_a_callback_is_the_last_of_it),
       BOTH(test_nothing_is_read_after_close),
