@@ -12,6 +12,13 @@ foreach(dir LIBDIR INCLUDEDIR)
     set(T2_PC_${dir} "\${prefix}/${CMAKE_INSTALL_${dir}}")
   endif()
 endforeach()
+# The prefix is found from where tunnel2.pc is, so that what is installed can be moved.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
+  set(T2_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+else()
+  file(RELATIVE_PATH up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  set(T2_PC_PREFIX "\${pcfiledir}/${up}")
+endif()
 configure_file(${CMAKE_SOURCE_DIR}/pkgconfig/tunnel2.pc.in ${CMAKE_BINARY_DIR}/tunnel2.pc @ONLY)
 configure_package_config_file(${CMAKE_SOURCE_DIR}/cmake/tunnel2-config.cmake.in ${CMAKE_BINARY_DIR}/tunnel2-config.cmake
                               INSTALL_DESTINATION ${package})

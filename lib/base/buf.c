@@ -21,7 +21,7 @@ static int buf_grow(t2_buf *buf, size_t live, size_t need) {
     cap *= 2;
   uint8_t *data = t2_alloc(buf->mem, cap);
   if (!data) return T2_ERR_NOMEM;
-  if (live) memcpy(data, buf->data + buf->off, live);
+  if (buf->data && live) memcpy(data, buf->data + buf->off, live);
   t2_free(buf->mem, buf->data);
   buf->data = data;
   buf->cap = cap;

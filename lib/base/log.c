@@ -26,7 +26,7 @@ int t2_log_level_parse(const char *name, t2_log_level *level) {
     return 0;
   }
   for (size_t i = 0; i < T2_COUNT_OF(level_names); i++) {
-    if (strcmp(name, level_names[i].lower)) continue;
+    if (strcmp(name, level_names[i].lower) != 0) continue;
     *level = (t2_log_level)i;
     return 0;
   }

@@ -41,7 +41,7 @@ t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id,
 /* Adds an uplink opened with that ticket, which lives until expires_ms. T2_ERR_CONFLICT: the session has as
  * many as its ticket allows; T2_ERR_LIMIT: T2_ENTRY_UPLINKS_PER_SESSION_MAX; T2_ERR_NOMEM. */
 int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
-                             t2_entry_uplink *uplink, t2_entry_session **session);
+                             t2_entry_uplink *uplink, t2_entry_session **out);
 void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *session,
                               const t2_entry_uplink *uplink);
 /* An exchange begins, and ends. The session lives as long. */

@@ -89,6 +89,13 @@ static int add_via(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) 
 
 /* ---- Forwarded and X-Forwarded-* ---- */
 
+static void put_quoted(scratch_text *text, t2_str value) {
+  for (size_t i = 0; i < value.n; i++) {
+    if (value.p[i] == '"' || value.p[i] == '\\') text_put(text, T2_STR("\\"));
+    text_put(text, t2_char_is((uint8_t)value.p[i], T2_CHAR_VALUE) ? t2_str_of(value.p + i, 1) : T2_STR("?"));
+  }
+}
+
 /* A value of a Forwarded pair (RFC 7239, 4): a token, or a quoted string. */
 static void put_node(scratch_text *text, t2_str value) {
   if (t2_is_token(value)) {
@@ -96,10 +103,7 @@ static void put_node(scratch_text *text, t2_str value) {
     return;
   }
   text_put(text, T2_STR("\""));
-  for (size_t i = 0; i < value.n; i++) {
-    if (value.p[i] == '"' || value.p[i] == '\\') text_put(text, T2_STR("\\"));
-    text_put(text, t2_char_is((uint8_t)value.p[i], T2_CHAR_VALUE) ? t2_str_of(value.p + i, 1) : T2_STR("?"));
-  }
+  put_quoted(text, value);
   text_put(text, T2_STR("\""));
 }
 
@@ -115,7 +119,7 @@ static int add_forwarded(const t2_head *in, t2_str peer, t2_head *out, t2_buf *s
     text_put(&text, T2_STR("for=unknown"));
   } else if (t2_str_find(peer, ':') >= 0) {
     text_put(&text, T2_STR("for=\"["));
-    text_put(&text, peer);
+    put_quoted(&text, peer);
     text_put(&text, T2_STR("]\""));
   } else {
     text_put(&text, T2_STR("for="));

@@ -120,6 +120,7 @@ static int submit_trailers(t2_h2_stream *stream) {
 
 /* How much of a stream's content goes into the next DATA frame; the bytes follow in on_send_data, without a
  * copy in between. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
 static ssize_t on_read_data(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
                             uint32_t *flags, nghttp2_data_source *source, void *user) {
   (void)session;

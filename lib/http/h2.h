@@ -75,7 +75,7 @@ typedef struct t2_h2_options {
 void t2_h2_options_init(t2_h2_options *options);
 
 /* Submits the settings as well. 0 or T2_ERR_NOMEM. */
-int t2_h2_new(t2_h2 **h2, const t2_allocator *mem, const t2_h2_options *options,
+int t2_h2_new(t2_h2 **out, const t2_allocator *mem, const t2_h2_options *options,
               const t2_h2_callbacks *callbacks, void *user);
 /* Closes live streams (on_stream_close with CANCEL) and frees. Not from inside a callback. */
 void t2_h2_free(t2_h2 *h2);
@@ -89,7 +89,7 @@ bool t2_h2_over(const t2_h2 *h2);
 
 /* Client: opens a stream. The head is copied as needed. 0, T2_ERR_LIMIT (the peer's bound on streams, or ids
  * used up), T2_ERR_CLOSED (GOAWAY came), T2_ERR_INVALID, T2_ERR_NOMEM. */
-int t2_h2_request(t2_h2 *h2, const t2_head *head, bool end, t2_h2_stream **stream);
+int t2_h2_request(t2_h2 *h2, const t2_head *head, bool end, t2_h2_stream **out);
 /* How many more streams the peer lets us open now. */
 size_t t2_h2_capacity(const t2_h2 *h2);
 /* The peer's SETTINGS_MAX_CONCURRENT_STREAMS. */

@@ -28,7 +28,7 @@ static int hold(t2_h2 *h2, nghttp2_rcbuf *rcbuf) {
   if (nghttp2_rcbuf_is_static(rcbuf)) return 0;
   if (in->held_count == in->held_cap) {
     size_t cap = in->held_cap ? in->held_cap * 2 : 32;
-    nghttp2_rcbuf **held = t2_realloc(h2->mem, in->held, cap * sizeof(*held));
+    nghttp2_rcbuf **held = t2_realloc(h2->mem, in->held, cap * sizeof(void *));
     if (!held) return T2_ERR_NOMEM;
     in->held = held;
     in->held_cap = cap;

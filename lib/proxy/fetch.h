@@ -15,7 +15,7 @@ typedef void (*t2_fetch_cb)(t2_fetch *fetch, int err, int status, const t2_head 
 
 /* head's method, scheme, authority, path and fields; body is copied (may be empty). timeout_ms for the whole.
  * 0, T2_ERR_UNAVAILABLE (no capacity), T2_ERR_NOMEM; then cb does not come. */
-int t2_fetch_start(t2_fetch **fetch, t2_h2_conn *h2_conn, const t2_head *head, t2_str body, size_t body_max,
+int t2_fetch_start(t2_fetch **out, t2_h2_conn *h2_conn, const t2_head *head, t2_str body, size_t body_max,
                    uint64_t timeout_ms, t2_fetch_cb cb, void *user);
 /* cb does not come any more. */
 void t2_fetch_cancel(t2_fetch *fetch);

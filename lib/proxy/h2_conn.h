@@ -35,7 +35,7 @@ void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server);
 void t2_h2_conn_options_init_uplink(t2_h2_conn_options *options, bool server);
 
 /* Takes conn over (on failure too: it is closed then). 0 or T2_ERR_NOMEM. */
-int t2_h2_conn_new(t2_h2_conn **h2_conn, t2_proxy *proxy, t2_conn *conn, const t2_h2_conn_options *options,
+int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2_conn_options *options,
                    const t2_h2_conn_ops *ops, void *user);
 /* Bytes that came with the upgrade, before the connection was taken over. */
 void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n);

@@ -15,7 +15,7 @@ typedef bool (*t2_health_ready_cb)(void *user);
 
 /* Listens on address at once, with a loop state of its own on uv. name is who answers ("tunneld"), copied, as
  * address is. Errors as t2_listener_new, with a sentence in detail. ready NULL: always ready. */
-int t2_health_new(t2_health **health, uv_loop_t *uv, const t2_allocator *mem, const t2_log *log,
+int t2_health_new(t2_health **out, uv_loop_t *uv, const t2_allocator *mem, const t2_log *log,
                   const char *name, const char *address, t2_health_ready_cb ready, void *user, char *detail,
                   size_t detail_size);
 /* "127.0.0.1:40123". Valid as long as health. */

@@ -35,7 +35,7 @@ typedef void (*t2_server_request_cb)(const t2_request *request, void *user);
 
 /* options are copied (strings included where they are kept). Errors as t2_listener_new. The proxy outlives
  * the server. */
-int t2_server_new(t2_server **server, t2_proxy *proxy, const t2_server_options *options,
+int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *options,
                   t2_server_request_cb cb, void *user, char *detail, size_t detail_size);
 const char *t2_server_address(const t2_server *server);
 size_t t2_server_connections(const t2_server *server);

@@ -1,5 +1,5 @@
-/* Bytes of a client to an HTTP/2 server that answers: the first byte says how, and the connection's preface is given,
- * so that the input begins with frames. */
+/* Bytes of a client to an HTTP/2 server that answers: the first byte says how, and the connection's preface
+ * is given, so that the input begins with frames. */
 #include <http/h2.h>
 #include <stdlib.h>
 

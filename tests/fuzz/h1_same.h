@@ -1,5 +1,5 @@
-/* A parser says the same however its input was cut: the input is run whole, in single bytes, and cut as its own first
- * bytes say; the runs are compared. */
+/* A parser says the same however its input was cut: the input is run whole, in single bytes, and cut as its
+ * own first bytes say; the runs are compared. */
 #ifndef T2_FUZZ_H1_SAME_H
 #define T2_FUZZ_H1_SAME_H
 
@@ -7,7 +7,8 @@
 
 #define H1_SAME_WHOLE SIZE_MAX
 
-static inline void h1_same_run(bool responses, uint8_t options, const uint8_t *bytes, size_t n, size_t step, t2_buf *log) {
+static inline void h1_same_run(bool responses, uint8_t options, const uint8_t *bytes, size_t n, size_t step,
+                               t2_buf *log) {
   /* Small limits are met by small inputs; the last two bits choose what was asked. */
   static const char *const methods[] = {"GET", "HEAD", "CONNECT", "POST"};
   t2_h1_limits limits = {.line_max = 200, .section_max = 400, .field_max = 10, .chunk_ext_max = 20};
