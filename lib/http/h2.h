@@ -64,7 +64,7 @@ typedef struct t2_h2_options {
   bool server;
   size_t stream_size;         /* of the user's stream struct; at least sizeof(t2_h2_stream) */
   uint32_t concurrent_max;    /* streams we let the peer open at once (0: none, for clients) */
-  uint32_t stream_window;     /* bytes; SETTINGS_INITIAL_WINDOW_SIZE */
+  uint32_t stream_window;     /* bytes; SETTINGS_INITIAL_WINDOW_SIZE (until the peer acknowledges: 65,535) */
   uint32_t connection_window; /* bytes */
   size_t field_section_max;   /* bytes as RFC 9113, 6.5.2 counts them */
   size_t field_max;           /* fields in a section */

@@ -178,7 +178,7 @@ int t2_channel_accept(t2_channel **out, const t2_request *request, const t2_chan
 }
 
 int t2_channel_send(t2_channel *channel, const t2_message *message) {
-  if (!channel->leg.exchange) return T2_ERR_CLOSED;
+  if (channel->quiet || !channel->leg.exchange) return T2_ERR_CLOSED;
   if (channel->unsent > UNSENT_MAX) return T2_ERR_LIMIT;
   t2_buf_reset(&channel->out);
   int err = t2_message_encode(message, &channel->out);

@@ -146,9 +146,9 @@ static int answer_problem(t2_exchange *exchange, const t2_problem *problem, cons
   exchange->status = problem->status;
   exchange->response_headed = true;
   err = down->ops->head(down, head, exchange->head_request);
-  if (err || exchange->head_request) return err;
+  if (err || exchange->head_request || exchange->finished) return err;
   err = down->ops->data(down, t2_buf_head(body), t2_buf_len(body));
-  if (err) return err;
+  if (err || exchange->finished) return err;
   return down->ops->end(down, NULL);
 }
 
@@ -202,8 +202,9 @@ void t2_exchange_decline_upgrade(t2_exchange *exchange, t2_head *request) {
 static void leg_failed(t2_exchange *exchange, t2_leg *leg, int err) {
   if (exchange->finished) return;
   if (leg == exchange->up) {
+    const t2_problem *problem = t2_problem_of(err, leg->ops->at);
     close_leg(&exchange->up, err);
-    fail_down(exchange, err, t2_problem_of(err, leg->ops->at), NULL, NULL);
+    fail_down(exchange, err, problem, NULL, NULL);
   } else {
     exchange->error = err;
     finish(exchange, err, err);
@@ -218,7 +219,7 @@ static void on_timer(t2_timer *timer) {
 }
 
 static void expect_response(t2_exchange *exchange) {
-  if (exchange->response_timeout_ms && !exchange->response_headed)
+  if (exchange->response_timeout_ms && !exchange->response_headed && !exchange->finished)
     t2_loop_timer_start(exchange->proxy->loop, &exchange->timer, exchange->response_timeout_ms);
 }
 
@@ -293,7 +294,7 @@ void t2_exchange_data(t2_leg *from, const uint8_t *bytes, size_t n) {
     exchange->response_bytes += n;
     exchange->proxy->bytes_down += n;
   }
-  int err = to->ops->data(to, bytes, n);
+  int err = to ? to->ops->data(to, bytes, n) : 0;
   if (err) leg_failed(exchange, to, err);
   leave(exchange);
 }
@@ -309,7 +310,7 @@ void t2_exchange_end(t2_leg *from, const t2_fields *trailers) {
   } else {
     exchange->response_ended = true;
   }
-  int err = to->ops->end(to, trailers);
+  int err = to ? to->ops->end(to, trailers) : 0;
   if (err)
     leg_failed(exchange, to, err);
   else

@@ -28,8 +28,9 @@ struct t2_h1_server {
   bool discarding;  /* that is being done: the exchange is over */
   bool close_after; /* this response is the connection's last */
   bool draining;
-  bool stalled; /* parsing stopped for want of room or a free exchange */
-  bool ending;  /* nothing more is read or answered */
+  bool stalled;     /* parsing stopped for want of room or a free exchange */
+  bool timing_head; /* the timer runs for a head that has begun */
+  bool ending;      /* nothing more is read or answered */
   t2_reapable reapable;
 };
 
@@ -41,19 +42,24 @@ void t2_h1_server_options_init(t2_h1_server_options *options) {
 
 /* ---- Timeouts: one timer, for what is being waited for ---- */
 
+/* Content is waited for only while there is room for it: a slow upstream is not the client's fault. A head's
+ * time runs from its first byte, whatever comes after it. */
 static void arm(t2_h1_server *server) {
   t2_loop *loop = server->proxy->loop;
   const t2_h1_server_options *o = server->options;
+  bool partial = !server->ending && !server->busy && !t2_h1_idle(server->parser);
+  if (partial && server->timing_head) return;
+  server->timing_head = partial;
   if (server->ending || server->tunnel) {
     t2_loop_timer_stop(loop, &server->timer);
   } else if (server->busy) {
-    bool waiting = !server->request_ended || t2_conn_pending(server->conn) > 0;
+    bool awaited = !server->request_ended && server->given < T2_LEG_WINDOW;
+    bool waiting = awaited || t2_conn_pending(server->conn) > 0;
     if (waiting && o->body_timeout_ms)
       t2_loop_timer_start(loop, &server->timer, o->body_timeout_ms);
     else
       t2_loop_timer_stop(loop, &server->timer);
   } else {
-    bool partial = !t2_h1_idle(server->parser);
     t2_loop_timer_start(loop, &server->timer, partial ? o->header_timeout_ms : o->keep_alive_timeout_ms);
   }
 }
@@ -83,14 +89,15 @@ static void answer_error(t2_h1_server *server, int status, const char *detail) {
 
 static void on_timer(t2_timer *timer) {
   t2_h1_server *server = T2_CONTAINER_OF(timer, t2_h1_server, timer);
-  if (server->busy) {
-    bool answerable = !server->headed && !server->request_ended;
+  if (server->discarding) {
+    end_connection(server);
+  } else if (server->busy && (server->headed || server->request_ended)) {
+    t2_h1_server_close(server, T2_ERR_TIMEOUT);
+    t2_exchange_fail(&server->leg, T2_ERR_TIMEOUT, T2_AT_LOCAL, NULL);
+  } else if (server->busy) {
     server->busy = false;
     t2_exchange_fail(&server->leg, T2_ERR_TIMEOUT, T2_AT_LOCAL, NULL);
-    if (answerable)
-      answer_error(server, 408, "the request's content stopped coming");
-    else
-      t2_h1_server_close(server, T2_ERR_TIMEOUT);
+    answer_error(server, 408, "the request's content stopped coming");
   } else if (!t2_h1_idle(server->parser)) {
     answer_error(server, 408, "the request's head did not come in time");
   } else {
@@ -255,14 +262,10 @@ static void on_request_head(t2_h1_server *server, const t2_h1_event *event) {
 
 static void on_bad_request(t2_h1_server *server, const t2_h1_event *event) {
   bool headed = server->busy && server->headed;
-  if (server->busy) {
-    server->busy = false;
-    t2_exchange_fail(&server->leg, T2_ERR_PROTOCOL, T2_AT_LOCAL, event->detail);
-  }
-  if (headed)
-    t2_h1_server_close(server, T2_ERR_PROTOCOL);
-  else
-    answer_error(server, event->status, event->detail);
+  if (headed) t2_h1_server_close(server, T2_ERR_PROTOCOL);
+  server->busy = false;
+  t2_exchange_fail(&server->leg, T2_ERR_PROTOCOL, T2_AT_LOCAL, event->detail);
+  if (!headed) answer_error(server, event->status, event->detail);
 }
 
 static bool wants_input(const t2_h1_server *server) {
@@ -309,7 +312,8 @@ static size_t process(t2_h1_server *server, uint8_t *bytes, size_t n) {
       server->stalled = true;
       break;
     }
-    at += t2_h1_parse(server->parser, bytes + at, n - at, &event);
+    size_t rest = n - at, room = T2_LEG_WINDOW - server->given;
+    at += t2_h1_parse(server->parser, bytes + at, rest < room ? rest : room, &event);
     on_event(server, &event, n - at);
   } while (event.type != T2_H1_NONE || at < n);
   return server->ending || !server->conn ? n : at;
@@ -326,7 +330,6 @@ static void update_reading(t2_h1_server *server) {
 static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   t2_h1_server *server = user;
   if (server->ending) return;
-  bool was_idle = !server->busy && t2_h1_idle(server->parser);
   size_t taken = t2_buf_len(&server->held) ? 0 : process(server, bytes, n);
   if (!server->conn || server->ending) return;
   if (taken < n && t2_buf_append(&server->held, bytes + taken, n - taken)) {
@@ -335,8 +338,7 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   }
   if (taken == 0 && wants_input(server)) t2_conn_wake(conn);
   update_reading(server);
-  /* The header timeout runs from a head's first byte, whatever comes after it. */
-  if (server->busy || was_idle) arm(server);
+  arm(server);
 }
 
 static void on_conn_flush(t2_conn *conn, void *user) {
@@ -344,12 +346,15 @@ static void on_conn_flush(t2_conn *conn, void *user) {
   (void)conn;
   uint8_t none = 0;
   size_t n = t2_buf_len(&server->held);
+  /* A client that takes nothing at all of an answer makes no progress from its start on. */
+  if (server->busy && !t2_timer_running(&server->timer)) arm(server);
   if (!wants_input(server) || (n == 0 && !server->stalled)) return;
   size_t taken = process(server, n ? t2_buf_head(&server->held) : &none, n);
   if (!server->conn || server->ending) return;
   t2_buf_consume(&server->held, taken);
   t2_buf_shrink(&server->held, 0);
   update_reading(server);
+  arm(server);
 }
 
 static void on_conn_written(t2_conn *conn, void *user) {
@@ -373,7 +378,7 @@ static void on_conn_eof(t2_conn *conn, void *user) {
     t2_exchange_end(&server->leg, NULL);
     return;
   }
-  if (server->busy) {
+  if (server->busy && !server->discarding) {
     server->busy = false;
     server->ending = true;
     t2_exchange_fail(&server->leg, T2_ERR_CANCELLED, T2_AT_LOCAL, NULL);
@@ -394,8 +399,9 @@ static void free_server(t2_reapable *reapable) {
 static void retire(t2_h1_server *server) {
   server->ending = true;
   t2_loop_timer_stop(server->proxy->loop, &server->timer);
-  if (server->ops.on_close) server->ops.on_close(server, server->user);
+  /* In this order: what frees the proxy after on_close is freed after this. */
   t2_loop_reap(server->proxy->loop, &server->reapable, free_server);
+  if (server->ops.on_close) server->ops.on_close(server, server->user);
 }
 
 static void on_conn_close(t2_conn *conn, int err, void *user) {
@@ -451,14 +457,32 @@ void t2_h1_server_drain(t2_h1_server *server) {
 }
 
 void t2_h1_server_close(t2_h1_server *server, int err) {
+  bool open_ended = server->tunnel || server->framing == T2_H1_FRAMING_CLOSE;
+  bool cut = server->busy && server->headed && open_ended && !server->ending;
   server->ending = true;
   t2_loop_timer_stop(server->proxy->loop, &server->timer);
-  if (server->conn) t2_conn_close(server->conn, err);
+  if (!server->conn) return;
+  /* An orderly end would make such an answer look whole. */
+  if (cut)
+    t2_conn_reset(server->conn, err);
+  else
+    t2_conn_close(server->conn, err);
 }
 
 t2_conn *t2_h1_server_transport(const t2_h1_server *server) {
   return server->conn;
 }
+
+static void orphan_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
+  (void)conn, (void)bytes, (void)n, (void)user;
+}
+
+static void orphan_close(t2_conn *conn, int err, void *user) {
+  (void)conn, (void)err, (void)user;
+}
+
+/* Until whoever takes the connection over sets its own; who cannot may just close it. */
+static const t2_conn_ops orphan_ops = {.on_data = orphan_data, .on_close = orphan_close};
 
 t2_conn *t2_h1_server_upgrade(t2_h1_server *server, const t2_head *head) {
   if (server->input_left || t2_buf_len(&server->held) || !server->request_ended) return NULL;
@@ -466,6 +490,7 @@ t2_conn *t2_h1_server_upgrade(t2_h1_server *server, const t2_head *head) {
   t2_conn *conn = server->conn;
   server->busy = false;
   server->conn = NULL;
+  t2_conn_set_ops(conn, &orphan_ops, NULL);
   t2_exchange_fail(&server->leg, 0, T2_AT_LOCAL, NULL);
   retire(server);
   return conn;

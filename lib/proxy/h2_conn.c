@@ -18,6 +18,7 @@ struct t2_h2_conn {
   uint64_t last_read_ms;
   uint64_t last_stream_ms;
   drain_state drain;
+  unsigned pings; /* not answered yet */
   bool closing;
   int error;
   t2_reapable reapable;
@@ -126,7 +127,8 @@ static const t2_leg_ops opener_ops[] = {
 static void on_request(t2_h2_conn *h2_conn, h2_leg *leg, t2_head *head, bool end) {
   init_leg(h2_conn, leg);
   h2_conn->last_stream_ms = t2_loop_now(h2_conn->proxy->loop);
-  t2_exchange *exchange = h2_conn->ops.on_request ? t2_exchange_new(h2_conn->proxy, &leg->leg, head) : NULL;
+  bool wanted = h2_conn->ops.on_request && !h2_conn->closing;
+  t2_exchange *exchange = wanted ? t2_exchange_new(h2_conn->proxy, &leg->leg, head) : NULL;
   if (!exchange) {
     t2_h2_stream_reset(&leg->stream, T2_H2_REFUSED_STREAM);
     return;
@@ -192,11 +194,22 @@ static void on_goaway(t2_h2 *h2, uint32_t code, void *user) {
   if (h2_conn->ops.on_going) h2_conn->ops.on_going(h2_conn, h2_conn->user);
 }
 
-static void on_pong(t2_h2 *h2, void *user) {
-  t2_h2_conn *h2_conn = user;
-  if (h2_conn->drain != DRAIN_NOTICE) return;
+static void ping(t2_h2_conn *h2_conn) {
+  if (t2_h2_ping(h2_conn->h2) == 0) h2_conn->pings++;
+}
+
+static void drain_last(t2_h2_conn *h2_conn) {
   h2_conn->drain = DRAIN_LAST;
-  t2_h2_drain(h2, true);
+  t2_h2_drain(h2_conn->h2, true);
+}
+
+/* The answer to a PING that was sent before the notice says nothing about what was sent before the notice was
+ * read: the last one counts. */
+static void on_pong(t2_h2 *h2, void *user) {
+  (void)h2;
+  t2_h2_conn *h2_conn = user;
+  if (h2_conn->pings) h2_conn->pings--;
+  if (h2_conn->drain == DRAIN_NOTICE && h2_conn->pings == 0) drain_last(h2_conn);
 }
 
 static void on_wake(t2_h2 *h2, void *user) {
@@ -252,6 +265,12 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   t2_h2_conn_feed(user, bytes, n);
 }
 
+/* Why there is nothing more to do: nghttp2 has also given up by itself, for what the peer did. */
+static int reason_of_end(const t2_h2_conn *h2_conn) {
+  bool agreed = h2_conn->drain || t2_h2_peer_going(h2_conn->h2);
+  return agreed && t2_h2_stream_count(h2_conn->h2) == 0 ? 0 : T2_ERR_PROTOCOL;
+}
+
 static void on_conn_flush(t2_conn *conn, void *user) {
   t2_h2_conn *h2_conn = user;
   if (h2_conn->closing) return;
@@ -260,7 +279,10 @@ static void on_conn_flush(t2_conn *conn, void *user) {
     return;
   }
   bool drained = h2_conn->drain == DRAIN_LAST && t2_h2_stream_count(h2_conn->h2) == 0;
-  if (t2_h2_over(h2_conn->h2) || (drained && !t2_h2_wants_write(h2_conn->h2))) part(h2_conn, 0);
+  if (t2_h2_over(h2_conn->h2))
+    part(h2_conn, reason_of_end(h2_conn));
+  else if (drained && !t2_h2_wants_write(h2_conn->h2))
+    part(h2_conn, 0);
 }
 
 static void on_conn_written(t2_conn *conn, void *user) {
@@ -283,8 +305,9 @@ static void on_conn_close(t2_conn *conn, int err, void *user) {
   t2_loop_timer_stop(h2_conn->proxy->loop, &h2_conn->timer);
   t2_h2_free(h2_conn->h2);
   h2_conn->h2 = NULL;
-  if (h2_conn->ops.on_close) h2_conn->ops.on_close(h2_conn, outcome, t2_conn_detail(conn), h2_conn->user);
+  /* In this order: what frees the proxy after on_close is freed after this. */
   t2_loop_reap(h2_conn->proxy->loop, &h2_conn->reapable, free_h2_conn);
+  if (h2_conn->ops.on_close) h2_conn->ops.on_close(h2_conn, outcome, t2_conn_detail(conn), h2_conn->user);
 }
 
 static const t2_conn_ops conn_ops = {
@@ -296,23 +319,30 @@ static const t2_conn_ops conn_ops = {
 
 /* ---- Liveness ---- */
 
+static void start_timer(t2_h2_conn *h2_conn) {
+  uint64_t ping_ms = h2_conn->options.ping_interval_ms, idle_ms = h2_conn->options.idle_timeout_ms;
+  uint64_t period = ping_ms && (!idle_ms || ping_ms < idle_ms) ? ping_ms : idle_ms;
+  if (period) t2_loop_timer_start(h2_conn->proxy->loop, &h2_conn->timer, period);
+}
+
 static void on_timer(t2_timer *timer) {
   t2_h2_conn *h2_conn = T2_CONTAINER_OF(timer, t2_h2_conn, timer);
   t2_loop *loop = h2_conn->proxy->loop;
   uint64_t now = t2_loop_now(loop), silent = now - h2_conn->last_read_ms;
   const t2_h2_conn_options *o = &h2_conn->options;
   if (h2_conn->closing) return;
-  if (o->ping_timeout_ms && silent >= o->ping_timeout_ms) {
+  if (o->ping_interval_ms && o->ping_timeout_ms && silent >= o->ping_timeout_ms) {
     t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
     return;
   }
   if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
       now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {
+    h2_conn->drain = DRAIN_LAST;
     t2_h2_terminate(h2_conn->h2, T2_H2_NO_ERROR);
   } else if (o->ping_interval_ms && silent >= o->ping_interval_ms) {
-    t2_h2_ping(h2_conn->h2);
+    ping(h2_conn);
   }
-  t2_loop_timer_start(loop, timer, o->ping_interval_ms ? o->ping_interval_ms : o->idle_timeout_ms);
+  start_timer(h2_conn);
 }
 
 /* ---- Calls ---- */
@@ -342,8 +372,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->conn = conn;
   t2_conn_set_ops(conn, &conn_ops, h2_conn);
   t2_conn_wake(conn);
-  uint64_t period = options->ping_interval_ms ? options->ping_interval_ms : options->idle_timeout_ms;
-  if (period) t2_loop_timer_start(proxy->loop, &h2_conn->timer, period);
+  start_timer(h2_conn);
   *out = h2_conn;
   return 0;
 }
@@ -365,10 +394,10 @@ void t2_h2_conn_drain(t2_h2_conn *h2_conn) {
   if (h2_conn->options.h2.server) {
     h2_conn->drain = DRAIN_NOTICE;
     t2_h2_drain(h2_conn->h2, false);
-    t2_h2_ping(h2_conn->h2);
+    ping(h2_conn);
+    if (h2_conn->pings == 0) drain_last(h2_conn);
   } else {
-    h2_conn->drain = DRAIN_LAST;
-    t2_h2_drain(h2_conn->h2, true);
+    drain_last(h2_conn);
   }
 }
 

@@ -33,7 +33,7 @@ struct t2_link {
   t2_h2_conn *h2; /* until its on_close */
   t2_fetch *fetch;
   t2_channel *channel;
-  t2_timer timer; /* WAITING: the next attempt; UP: the next heartbeat */
+  t2_timer timer; /* WAITING: the next attempt; OPENING: how long it may take; UP: the next heartbeat */
   t2_backoff backoff;
   uint64_t seq, answered; /* of heartbeats */
   bool again;             /* register as soon as there is room for a request */
@@ -62,6 +62,7 @@ static void drop_requests(t2_link *link) {
   link->fetch = NULL;
   if (link->channel) t2_channel_close(link->channel);
   link->channel = NULL;
+  link->again = false;
 }
 
 static void wait_and_retry(t2_link *link) {
@@ -74,7 +75,7 @@ static void wait_and_retry(t2_link *link) {
       .was_up = link->registered,
   };
   link->state = LINK_WAITING;
-  link->again = link->registered = false;
+  link->registered = false;
   t2_loop_timer_start(link->loop, &link->timer, loss.delay_ms);
   link->ops.on_lost(link, &loss, link->user);
 }
@@ -128,6 +129,7 @@ static void beat(t2_link *link) {
     return;
   }
   link->ops.on_report(link, &message, link->user);
+  if (link->state != LINK_UP) return;
   int err = t2_channel_send(link->channel, &message);
   if (err) {
     lose(link, err, 0, NULL);
@@ -140,6 +142,8 @@ static void on_timer(t2_timer *timer) {
   t2_link *link = T2_CONTAINER_OF(timer, t2_link, timer);
   if (link->state == LINK_WAITING)
     dial(link);
+  else if (link->state == LINK_OPENING)
+    lose(link, T2_ERR_TIMEOUT, 0, "the control plane did not open the channel");
   else if (link->state == LINK_UP)
     beat(link);
   else if (link->state == LINK_CLOSING && link->h2)
@@ -200,6 +204,7 @@ static void open_channel(t2_link *link) {
   t2_head_init(&head, link->loop->mem);
   head.content_length = -1;
   int err = fill_head(link, &head, T2_STR("POST"), link->grant.channel);
+  t2_loop_timer_start(link->loop, &link->timer, REQUEST_TIMEOUT_MS);
   if (err == 0) err = t2_channel_open(&link->channel, link->h2, &head, &channel_ops, link);
   t2_head_fini(&head);
   if (err) lose(link, err, 0, NULL);
@@ -251,6 +256,7 @@ static void request_registration(t2_link *link) {
   t2_buf_init(&body, link->loop->mem);
   link->again = false;
   int err = link->ops.on_register(link, &body, link->user);
+  if (err == 0 && link->state == LINK_CLOSING) err = T2_ERR_CANCELLED;
   if (err == 0) err = fill_head(link, &head, T2_STR("POST"), link->options.path);
   if (err == 0) err = t2_fields_add(&head.fields, T2_STR("content-type"), T2_STR("application/json"));
   head.content_length = (int64_t)t2_buf_len(&body);

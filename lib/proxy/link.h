@@ -76,8 +76,8 @@ void t2_link_register(t2_link *link);
 bool t2_link_registering(const t2_link *link);
 /* Registered, and the channel open or opening. */
 bool t2_link_is_up(const t2_link *link);
-/* DELETE path: on_deleted comes, within timeout_ms; or false when there is no way to ask, and it does not
- * come. */
+/* DELETE path: on_deleted comes, within timeout_ms, or on_lost when the link is lost meanwhile; or false when
+ * there is no way to ask, and it does not come. */
 bool t2_link_delete(t2_link *link, const char *path, uint64_t timeout_ms);
 void t2_link_close(t2_link *link);
 

@@ -137,7 +137,7 @@ int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *opt
 }
 
 const char *t2_server_address(const t2_server *server) {
-  return t2_listener_address(server->listener);
+  return server->listener ? t2_listener_address(server->listener) : "";
 }
 
 size_t t2_server_connections(const t2_server *server) {

@@ -35,8 +35,9 @@ typedef void (*t2_server_request_cb)(const t2_request *request, void *user);
 
 /* options are copied (strings included where they are kept). Errors as t2_listener_new. The proxy outlives
  * the server. */
-int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *options,
-                  t2_server_request_cb cb, void *user, char *detail, size_t detail_size);
+int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *options, t2_server_request_cb cb,
+                  void *user, char *detail, size_t detail_size);
+/* "127.0.0.1:40123"; "" once it drains. */
 const char *t2_server_address(const t2_server *server);
 size_t t2_server_connections(const t2_server *server);
 /* Stops listening; idle connections are closed, others after what is under way. */
