@@ -1,4 +1,5 @@
-/* Exposes a local HTTP server: expose PORT SERVER TOKEN-FILE CA-FILE. Prints its addresses and runs until it is ended. */
+/* Exposes a local HTTP server: expose PORT SERVER TOKEN-FILE CA-FILE. Prints its addresses and runs until it
+ * is ended. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

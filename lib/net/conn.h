@@ -39,6 +39,9 @@ typedef struct t2_conn_ops {
  * Reading starts with the first call, not within it. */
 void t2_conn_set_ops(t2_conn *conn, const t2_conn_ops *ops, void *user);
 
+/* Its user has no more to do with it: until the next t2_conn_set_ops nobody hears of its events. */
+void t2_conn_disown(t2_conn *conn);
+
 /* Where to append plaintext; t2_conn_wake behind it. An append that found no memory leaves out->failed set.
  */
 t2_buf *t2_conn_out(t2_conn *conn);

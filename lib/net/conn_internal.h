@@ -82,8 +82,6 @@ void t2_conn_open(t2_conn *conn);
  * (then nothing is called but on_close, once it is closed). */
 int t2_conn_open_tls(t2_conn *conn, t2_tls *tls, t2_str server_name, uint64_t timeout_ms,
                      t2_conn_ready_cb on_ready);
-/* Its opener has no more to do with it: until the next t2_conn_set_ops nobody hears of its events. */
-void t2_conn_disown(t2_conn *conn);
 
 /* ---- Between the parts of the connection ---- */
 

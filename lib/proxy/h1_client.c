@@ -13,21 +13,12 @@ static t2_h1_client *client_of(t2_leg *leg) {
 
 /* ---- The end ---- */
 
-static void orphan_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
-}
-
-static void orphan_close(t2_conn *conn, int err, void *user) {
-}
-
-/* Of a connection that is on its way out by itself. */
-static const t2_conn_ops orphan_ops = {.on_data = orphan_data, .on_close = orphan_close};
-
 /* err 0: what is in the output is still sent. */
 static void drop_connection(t2_h1_client *client, int err) {
   t2_conn *conn = client->conn;
   if (!conn) return;
   client->conn = NULL;
-  t2_conn_set_ops(conn, &orphan_ops, NULL);
+  t2_conn_disown(conn);
   if (err)
     t2_conn_reset(conn, err);
   else

@@ -207,6 +207,7 @@ static void leg_closed(t2_leg *leg, int err) {
   if (!server->request_ended && !server->discardable) server->close_after = true;
   if (err == 0 && !server->request_ended && !server->close_after) {
     server->discarding = true;
+    server->given = 0; /* what is passed over needs no window */
     t2_conn_wake(server->conn);
     return;
   }
@@ -473,24 +474,13 @@ t2_conn *t2_h1_server_transport(const t2_h1_server *server) {
   return server->conn;
 }
 
-static void orphan_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
-  (void)conn, (void)bytes, (void)n, (void)user;
-}
-
-static void orphan_close(t2_conn *conn, int err, void *user) {
-  (void)conn, (void)err, (void)user;
-}
-
-/* Until whoever takes the connection over sets its own; who cannot may just close it. */
-static const t2_conn_ops orphan_ops = {.on_data = orphan_data, .on_close = orphan_close};
-
 t2_conn *t2_h1_server_upgrade(t2_h1_server *server, const t2_head *head) {
   if (server->input_left || t2_buf_len(&server->held) || !server->request_ended) return NULL;
   if (write_head(server, head, T2_H1_FRAMING_NONE)) return NULL;
   t2_conn *conn = server->conn;
   server->busy = false;
   server->conn = NULL;
-  t2_conn_set_ops(conn, &orphan_ops, NULL);
+  t2_conn_disown(conn); /* until whoever takes it over sets its own ops; who cannot may just close it */
   t2_exchange_fail(&server->leg, 0, T2_AT_LOCAL, NULL);
   retire(server);
   return conn;

@@ -265,10 +265,10 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
   t2_h2_conn_feed(user, bytes, n);
 }
 
-/* Why there is nothing more to do: nghttp2 has also given up by itself, for what the peer did. */
-static int reason_of_end(const t2_h2_conn *h2_conn) {
-  bool agreed = h2_conn->drain || t2_h2_peer_going(h2_conn->h2);
-  return agreed && t2_h2_stream_count(h2_conn->h2) == 0 ? 0 : T2_ERR_PROTOCOL;
+/* A GOAWAY was sent or has come, and all streams are done. */
+static bool parted(const t2_h2_conn *h2_conn) {
+  bool going = h2_conn->drain || t2_h2_peer_going(h2_conn->h2);
+  return going && t2_h2_stream_count(h2_conn->h2) == 0;
 }
 
 static void on_conn_flush(t2_conn *conn, void *user) {
@@ -280,7 +280,7 @@ static void on_conn_flush(t2_conn *conn, void *user) {
   }
   bool drained = h2_conn->drain == DRAIN_LAST && t2_h2_stream_count(h2_conn->h2) == 0;
   if (t2_h2_over(h2_conn->h2))
-    part(h2_conn, reason_of_end(h2_conn));
+    part(h2_conn, parted(h2_conn) ? 0 : T2_ERR_PROTOCOL); /* nghttp2 gave up, for what the peer did */
   else if (drained && !t2_h2_wants_write(h2_conn->h2))
     part(h2_conn, 0);
 }
@@ -299,6 +299,7 @@ static void free_h2_conn(t2_reapable *reapable) {
 static void on_conn_close(t2_conn *conn, int err, void *user) {
   t2_h2_conn *h2_conn = user;
   h2_conn->closing = true;
+  if (err == T2_ERR_CLOSED && parted(h2_conn)) err = 0;
   if (h2_conn->error == 0) h2_conn->error = err;
   int outcome = h2_conn->error;
   if (h2_conn->error == 0) h2_conn->error = T2_ERR_CLOSED;

@@ -48,9 +48,10 @@ def test_connection_that_cannot_be_kept_is_not(served, origin, path):
 
 def test_cancelled_exchange_does_not_return_its_connection(served, origin):
     with Client(served.public) as client:
-        client.request("GET", served.path("/gate/cancelled"))
+        client.request("GET", served.path("/drip/cancelled"))
         client.final_head()
-    origin.gate("cancelled").set()
+        request = origin.wait_request("/drip/cancelled")
+    origin.wait_aborted(request)
     assert ask(served.public, "GET", served.path("/echo")).status == 200
     assert origin.connections == 2
 

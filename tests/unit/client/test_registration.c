@@ -22,10 +22,10 @@ static void test_request_names_the_session_when_there_is_one(void **state) {
 }
 
 static void test_answer_is_read(void **state) {
-  const char *text =
-      "{\"session\":\"web\",\"lease_seconds\":30,\"ticket\":\"a.b-_.c\",\"new\":{\"x\":1},"
-      "\"urls\":[\"http://a/session/web/\",\"http://web.a/\"],"
-      "\"entries\":[{\"id\":\"east\",\"uplink\":\"https://a:1\"},{\"id\":\"west\",\"uplink\":\"https://b:1\"}]}";
+  const char *text = "{\"session\":\"web\",\"lease_seconds\":30,\"ticket\":\"a.b-_.c\",\"new\":{\"x\":1},"
+                     "\"urls\":[\"http://a/session/web/\",\"http://web.a/\"],"
+                     "\"entries\":[{\"id\":\"east\",\"uplink\":\"https://"
+                     "a:1\"},{\"id\":\"west\",\"uplink\":\"https://b:1\"}]}";
   t2_registration r;
   assert_int_equal(t2_registration_parse(&r, t2_str_c(text), NULL, 0), 0);
   assert_str(r.session, "web");

@@ -58,7 +58,7 @@ static void test_extensions_of_the_authority(void **state) {
                                "X509v3 Subject Key Identifier",
                                "X509v3 Authority Key Identifier",
                                "Version: 3",
-                               "CN = Test CA",
+                               "Test CA",
                                "ecdsa-with-SHA256",
                                "NIST CURVE: P-256"};
   assert_text("ca.pem", words, T2_COUNT_OF(words));
