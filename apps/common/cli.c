@@ -45,6 +45,17 @@ static int set_number(const t2_cli_option *option, const char *value, char *deta
   return 0;
 }
 
+static int add_item(const t2_cli_option *option, const char *value, char *detail, size_t detail_size) {
+  t2_cli_list *list = option->value;
+
+  if (list->n == T2_CLI_LIST_MAX) {
+    snprintf(detail, detail_size, "--%s is given more than %d times", option->name, T2_CLI_LIST_MAX);
+    return T2_ERR_INVALID;
+  }
+  list->items[list->n++] = value;
+  return 0;
+}
+
 static int set_value(const t2_cli_option *option, const char *value, char *detail, size_t detail_size) {
   switch (option->kind) {
   case T2_CLI_CHOICE:
@@ -52,6 +63,9 @@ static int set_value(const t2_cli_option *option, const char *value, char *detai
   case T2_CLI_NUMBER:
   case T2_CLI_SECONDS:
     return set_number(option, value, detail, detail_size);
+  case T2_CLI_LIST:
+    if (*value) return add_item(option, value, detail, detail_size);
+    break;
   case T2_CLI_TEXT:
     if (*value) {
       *(const char **)option->value = value;

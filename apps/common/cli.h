@@ -7,12 +7,21 @@
 #include <stdio.h>
 
 typedef enum t2_cli_kind {
-  T2_CLI_FLAG,   /* bool *: set true; takes no argument */
-  T2_CLI_TEXT,   /* const char **: any text but the empty one; points into argv */
-  T2_CLI_CHOICE, /* const char **: one of the words of `argument`, "text|json" */
-  T2_CLI_NUMBER, /* unsigned *: min to max */
-  T2_CLI_SECONDS /* uint64_t *: min to max in whole seconds, stored as milliseconds */
+  T2_CLI_FLAG,    /* bool *: set true; takes no argument */
+  T2_CLI_TEXT,    /* const char **: any text but the empty one; points into argv */
+  T2_CLI_CHOICE,  /* const char **: one of the words of `argument`, "text|json" */
+  T2_CLI_NUMBER,  /* unsigned *: min to max */
+  T2_CLI_SECONDS, /* uint64_t *: min to max in whole seconds, stored as milliseconds */
+  T2_CLI_LIST     /* t2_cli_list *: each time the option is given, one more text */
 } t2_cli_kind;
+
+#define T2_CLI_LIST_MAX 64
+
+/* Texts point into argv. */
+typedef struct t2_cli_list {
+  const char *items[T2_CLI_LIST_MAX];
+  size_t n;
+} t2_cli_list;
 
 typedef struct t2_cli_option {
   const char *name; /* without the dashes */
@@ -37,8 +46,8 @@ typedef struct t2_cli {
 } t2_cli;
 
 /* Reads "--name VALUE", "--name=VALUE", "--flag" and operands in any order; after "--" all are operands. The
- * last of a repeated option counts. 0, or T2_ERR_INVALID with what is wrong in detail; values may then be set
- * in part. */
+ * last of a repeated option counts, but of a LIST, which keeps them all. 0, or T2_ERR_INVALID with what is
+ * wrong in detail; values may then be set in part. */
 int t2_cli_parse(const t2_cli *cli, int argc, char *const *argv, char *detail, size_t detail_size);
 /* Prints usage, about and a line for each option. */
 void t2_cli_help(const t2_cli *cli, FILE *out);
