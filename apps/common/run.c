@@ -181,13 +181,32 @@ static void on_signal(uv_signal_t *handle, int number) {
   state->ops->drain(state->user, app->drain_timeout_ms);
 }
 
-static int open_signals(t2_app *app) {
-  const int numbers[2] = {SIGTERM, SIGINT};
+static void on_hangup(uv_signal_t *handle, int number) {
+  t2_app *app = handle->data;
+  t2_app_state *state = app->state;
+  t2_log log = {app->log, app->log_user, app->log_level};
+  char detail[DETAIL_MAX] = "";
 
-  for (size_t i = 0; i < 2; i++) {
+  (void)number;
+  if (state->draining || state->ended) return;
+  int rc = state->ops->reload(state->user, detail, sizeof(detail));
+  if (rc == 0)
+    t2_log_at(&log, INFO, app->program, "SIGHUP: %s", detail[0] ? detail : "there was nothing to reload");
+  else
+    t2_log_at(&log, ERROR, app->program, "SIGHUP: what was there before stays: %s",
+              detail[0] ? detail : t2_strerror(rc));
+  t2_app_event(app, "reloaded", "{s:b, s:s}", "ok", rc == 0, "detail", detail);
+}
+
+static int open_signals(t2_app *app) {
+  const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+  size_t n = app->state->ops->reload ? 3 : 2;
+
+  for (size_t i = 0; i < n; i++) {
     uv_signal_t *handle = &app->state->signals[i];
     handle->data = app;
-    if (uv_signal_init(&app->loop, handle) || uv_signal_start(handle, on_signal, numbers[i]))
+    if (uv_signal_init(&app->loop, handle) ||
+        uv_signal_start(handle, numbers[i] == SIGHUP ? on_hangup : on_signal, numbers[i]))
       return t2_app_fail(app, "signals can't be caught");
   }
   return 0;
@@ -256,15 +275,20 @@ static void close_loop(t2_app *app) {
 
   state->ops->close(state->user);
   if (state->health) t2_health_close(state->health);
-  close_signal(&state->signals[0]);
-  close_signal(&state->signals[1]);
+  /* They are caught to the end: another one is no reason to end otherwise. */
+  for (size_t i = 0; i < T2_COUNT_OF(state->signals); i++)
+    if (state->signals[i].loop) uv_unref((uv_handle_t *)&state->signals[i]);
   state->guard.data = app;
   uv_timer_start(&state->guard, on_guard, CLOSE_TIMEOUT_MS, 0);
   uv_unref((uv_handle_t *)&state->guard);
   uv_run(&app->loop, UV_RUN_DEFAULT);
+  for (size_t i = 0; i < T2_COUNT_OF(state->signals); i++)
+    close_signal(&state->signals[i]);
   uv_close((uv_handle_t *)&state->guard, NULL);
   uv_run(&app->loop, UV_RUN_DEFAULT);
   uv_loop_close(&app->loop);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGINT, SIG_IGN);
 }
 
 int t2_app_run(t2_app *app, int status) {

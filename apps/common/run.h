@@ -37,6 +37,9 @@ typedef struct t2_app_ops {
   void (*close)(void *user);
   /* Is it ready, as /health/ready shall say? NULL: always. */
   bool (*ready)(void *user);
+  /* SIGHUP: reads the files again that may have changed. 0; or an error, with a sentence in detail, when
+   * something could not be used and what was there before stays. NULL: SIGHUP is not caught. */
+  int (*reload)(void *user, char *detail, size_t detail_size);
 } t2_app_ops;
 
 typedef struct t2_app {

@@ -22,7 +22,7 @@ typedef struct t2_app_state {
   void *user;
   const char *admin; /* --admin */
   t2_health *health;
-  uv_signal_t signals[2];
+  uv_signal_t signals[3]; /* SIGTERM, SIGINT, SIGHUP */
   uv_timer_t guard;
   bool opened, draining, ended;
   int status;

@@ -1,16 +1,16 @@
 /* tunneld: the control plane; with --entry also an entry, in the same process. */
-#include <common/dev.h>
+#include <common/entry_options.h>
+#include <stdio.h>
+#include <string.h>
 #include <tunnel2/control.h>
-#include <tunnel2/entry.h>
 
 typedef struct program {
   t2_app app;
   bool with_entry;
-  const char *token_file;
   t2_control_options options;
   t2_control *control;
   bool control_ended;
-  t2_entry_options entry_options;
+  t2_app_entry given;
   t2_entry *entry; /* NULL without --entry */
   bool entry_ended, ready;
 } program;
@@ -19,18 +19,22 @@ typedef struct program {
 
 /* With an entry once that is registered: then a client finds all it needs. */
 static void say_ready(program *p) {
-  const char *id = NULL, *public_address = NULL, *uplink = NULL, *address = t2_control_address(p->control);
+  const char *id = NULL, *public_address = NULL, *secure = NULL, *uplink = NULL;
+  const char *address = t2_control_address(p->control);
   if (p->ready) return;
   p->ready = true;
   if (p->entry) {
     id = t2_entry_id(p->entry);
     public_address = t2_entry_public_address(p->entry);
+    secure = t2_entry_public_tls_address(p->entry);
     uplink = t2_entry_uplink_address(p->entry);
   }
-  t2_app_event(&p->app, "ready", "{s:s, s:s?, s:s*, s:s*, s:s*}", "control", address, "admin",
-               p->app.admin_address, "entry", id, "public", public_address, "uplink", uplink);
+  t2_app_event(&p->app, "ready", "{s:s, s:s?, s:s*, s:s*, s:s*, s:s*}", "control", address, "admin",
+               p->app.admin_address, "entry", id, "public", public_address, "public_tls", secure, "uplink",
+               uplink);
   t2_app_say(&p->app, "control plane: https://%s", address);
   if (id) t2_app_say(&p->app, "entry %s: public http://%s/, uplinks %s", id, public_address, uplink);
+  if (secure) t2_app_say(&p->app, "  and https://%s/", secure);
 }
 
 static void end_if_done(program *p) {
@@ -90,7 +94,15 @@ static bool on_ready(void *user) {
   return !p->with_entry || (p->entry && t2_entry_is_ready(p->entry));
 }
 
-static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready};
+static int on_reload(void *user, char *detail, size_t size) {
+  const program *p = user;
+  int err = p->control ? t2_control_reload(p->control, detail, size) : T2_ERR_STATE;
+  if (err == 0 && p->entry) err = t2_entry_reload(p->entry, detail, size);
+  if (err == 0) snprintf(detail, size, "certificates and tokens were read again");
+  return err;
+}
+
+static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload};
 
 /* ---- The start ---- */
 
@@ -116,7 +128,7 @@ static int start_control(program *p) {
 /* It talks to the control plane like any other: over TLS, at its address. */
 static int start_entry(program *p) {
   char detail[512] = "", url[128];
-  t2_entry_options *o = &p->entry_options;
+  t2_entry_options *o = &p->given.options;
   snprintf(url, sizeof(url), "https://%s", t2_control_address(p->control));
   if (!o->control) o->control = url;
   o->log = p->app.log;
@@ -142,7 +154,7 @@ static int start(program *p) {
 /* What is missing, or there in vain, is said by t2_app_start. */
 static void complete(program *p) {
   t2_app *app = &p->app;
-  t2_entry_options *e = &p->entry_options;
+  t2_entry_options *e = &p->given.options;
   t2_app_dev_state(app);
   t2_app_require(app, "state-dir", app->state_dir);
   t2_app_file(app, &p->options.cert_file, "cert", T2_APP_CERT);
@@ -150,20 +162,15 @@ static void complete(program *p) {
   t2_app_file(app, &p->options.tokens_file, "tokens", T2_APP_TOKENS);
   t2_app_loopback(app, "listen", p->options.address);
   if (!p->with_entry) return;
-  t2_app_file_or_none(app, &e->ca_file, T2_APP_CA);
-  t2_app_token(app, &e->token, p->token_file);
-  t2_app_loopback(app, "public", e->public_address);
-  t2_app_loopback(app, "uplink", e->uplink_address);
+  t2_app_token(app, &e->token, p->given.token_file);
+  t2_app_entry_complete(app, &p->given);
 }
 
 int main(int argc, char **argv) {
   program p = {0};
   t2_control_options *o = &p.options;
-  t2_entry_options *e = &p.entry_options;
   t2_control_options_init(o);
-  t2_entry_options_init(e);
-  e->control = NULL;
-  const t2_cli_option table[] = {
+  const t2_cli_option own[] = {
       {"listen", T2_CLI_TEXT, &o->address, "HOST:PORT", "the control API (127.0.0.1:12002)", 0, 0},
       {"cert", T2_CLI_TEXT, &o->cert_file, "FILE", "certificate chain, PEM", 0, 0},
       {"key", T2_CLI_TEXT, &o->key_file, "FILE", "its key, PEM", 0, 0},
@@ -172,22 +179,16 @@ int main(int argc, char **argv) {
       {"ticket-seconds", T2_CLI_NUMBER, &o->ticket_seconds, "SECONDS", "good for so long (3600)", 1, 2592000},
       {"key-rotation", T2_CLI_NUMBER, &o->key_rotation_seconds, "SECONDS", "period (0: when asked)", 0, 0},
       {"entry", T2_CLI_FLAG, &p.with_entry, NULL, "run an entry as well; what follows is for it", 0, 0},
-      {"entry-id", T2_CLI_TEXT, &e->id, "ID", "its name (one is made, and kept in --state-dir)", 0, 0},
-      {"public", T2_CLI_TEXT, &e->public_address, "HOST:PORT", "public requests (127.0.0.1:12000)", 0, 0},
-      {"uplink", T2_CLI_TEXT, &e->uplink_address, "HOST:PORT", "tunnel clients (127.0.0.1:12001)", 0, 0},
-      {"domain", T2_CLI_TEXT, &e->domain, "DOMAIN", "sessions are names in it (localhost)", 0, 0},
-      {"advertise-uplink", T2_CLI_TEXT, &e->advertise_uplink, "URL", "for clients (of --uplink)", 0, 0},
-      {"advertise-public", T2_CLI_TEXT, &e->advertise_public, "URL", "for people (of --public)", 0, 0},
-      {"control", T2_CLI_TEXT, &e->control, "URL", "how it reaches this (https:// and --listen)", 0, 0},
-      {"token-file", T2_CLI_TEXT, &p.token_file, "FILE", "its token for this is the first line", 0, 0},
-      {"ca", T2_CLI_TEXT, &e->ca_file, "FILE", "what it trusts --cert by (the system's)", 0, 0},
   };
+  const size_t n = sizeof(own) / sizeof(own[0]);
+  t2_cli_option table[sizeof(own) / sizeof(own[0]) + T2_APP_ENTRY_ROWS];
+  memcpy(table, own, sizeof(own));
   t2_cli cli = {
       .program = "tunneld",
       .usage = "[OPTION]...",
       .about = "Registers sessions and entries, and signs the tickets that open uplinks.",
       .options = table,
-      .option_count = sizeof(table) / sizeof(table[0]),
+      .option_count = n + t2_app_entry_table(&p.given, table + n),
   };
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;

@@ -3,6 +3,7 @@
 #ifndef TUNNEL2_CLIENT_H
 #define TUNNEL2_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tunnel2/allocator.h>
@@ -14,12 +15,15 @@
 extern "C" {
 #endif
 
+#define T2_CLIENT_ROUTES_MAX  64
+#define T2_CLIENT_HEADERS_MAX 64
+
 typedef struct t2_client t2_client;
 
 typedef enum t2_client_event_type {
   T2_CLIENT_REGISTERED = 1, /* the control plane knows the session: session, lease_seconds */
-  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry */
-  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls */
+  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a TCP session its url there */
+  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls (TCP: so far) */
   T2_CLIENT_LOST = 4,     /* an uplink (entry set) or the control plane (entry NULL) is gone: error, reason */
   T2_CLIENT_RETRYING = 5, /* the next attempt comes in delay_ms: entry as above, error, reason */
   T2_CLIENT_DRAINING = 6, /* no new requests are taken: reason */
@@ -39,6 +43,12 @@ typedef struct t2_client_event {
   uint64_t delay_ms;
 } t2_client_event;
 
+/* What is published. */
+typedef enum t2_client_kind {
+  T2_CLIENT_HTTP = 0, /* requests to an address that the session shares with others */
+  T2_CLIENT_TCP = 1   /* connections to a port of its own at each entry */
+} t2_client_kind;
+
 typedef void (*t2_client_event_cb)(t2_client *client, const t2_client_event *event, void *user);
 typedef void (*t2_client_close_cb)(void *user);
 
@@ -48,12 +58,14 @@ typedef struct t2_client_options {
   const t2_allocator *allocator;
   t2_log_cb log;
   void *log_user;
-  t2_log_level log_level;       /* T2_LOG_INFO */
-  const char *server;           /* "https://127.0.0.1:12002" */
-  const char *token;            /* required; 16 to 256 characters */
-  const char *session;          /* UUID or name [a-z0-9-]{3,63}; NULL: one is made */
-  const char *ca_file;          /* PEM; NULL: the system's */
-  const char *origin;           /* required: "8080", "host:8080" or "http://host:8080" */
+  t2_log_level log_level; /* T2_LOG_INFO */
+  const char *server;     /* "https://127.0.0.1:12002" */
+  const char *token;      /* required; 16 to 256 characters */
+  const char *session;    /* UUID or name [a-z0-9-]{3,63}; NULL: one is made */
+  const char *ca_file;    /* PEM; NULL: the system's */
+  /* "8080", "host:8080", "http://host:8080", "https://host" (HTTP/2 or HTTP/1.1 by ALPN), "h2c://host:50051"
+   * (HTTP/2 by prior knowledge), "unix:/path" or "files:DIR". Required where there are no routes. */
+  const char *origin;
   const char *host_header;      /* NULL: Host is kept as the public sent it */
   uint64_t connect_timeout_ms;  /* to the origin; 5,000 */
   uint64_t response_timeout_ms; /* to the origin's response head; 30,000 */
@@ -62,13 +74,33 @@ typedef struct t2_client_options {
   uint64_t retry_max_ms;        /* and the last's; 5,000 */
   t2_client_event_cb on_event;  /* may be NULL */
   void *user;
+  /* More origins, by the path of a request: "PREFIX=ORIGIN", such as "/api=3000" or "/=files:public". The
+   * longest prefix counts that ends at a segment's end ("/api" is for /api, /api/x and /api?q, not for
+   * /apix), byte by byte; `origin` is that of "/", and may be NULL when there are others. HTTP origins get
+   * the path whole, files are looked up by what follows the prefix. */
+  const char *const *routes;
+  size_t route_count;         /* at most T2_CLIENT_ROUTES_MAX */
+  const char *origin_ca_file; /* PEM; trusted for https origins; NULL: the system's */
+  bool origin_insecure;       /* https origins are not verified at all; said in the log */
+  /* "Name: value" of fields that requests to the origins have in the place of the public's of that name;
+   * names of fields that they don't have. Framing and hop-by-hop fields, and Host, are refused. */
+  const char *const *add_headers;
+  size_t add_header_count; /* at most T2_CLIENT_HEADERS_MAX */
+  const char *const *remove_headers;
+  size_t remove_header_count; /* at most T2_CLIENT_HEADERS_MAX */
+  bool rewrite_prefix; /* mend Location and cookie Path of answers to requests below a prefix (/session/ID) */
+  t2_client_kind kind; /* TCP: origin is "5432", "host:5432" or "unix:/path", and nothing of HTTP is given */
+  uint16_t remote_port; /* TCP: the port asked for at each entry; 0: any */
+  bool
+      proxy_protocol; /* TCP: each connection to the origin begins with a PROXY protocol header (version 2) */
 } t2_client_options;
 
 T2_API void t2_client_options_init(t2_client_options *options);
 
 /* Checks the options and makes a client that does nothing yet. On failure *client is NULL and detail (may be
  * NULL) says what was wrong: T2_ERR_INVALID; T2_ERR_UNSUPPORTED (a scheme of origin or server that this
- * version does not speak); T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (ca_file); T2_ERR_NOMEM. */
+ * version does not speak); T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (a CA file, or a directory); T2_ERR_NOMEM.
+ */
 T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_options *options, char *detail,
                          size_t detail_size);
 /* Begins: registers, opens uplinks, and goes on doing so until t2_client_drain or t2_client_close. 0 or

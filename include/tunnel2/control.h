@@ -57,6 +57,10 @@ T2_API void t2_control_options_init(t2_control_options *options);
 T2_API int t2_control_new(t2_control **control, uv_loop_t *loop, const t2_control_options *options,
                           char *detail, size_t detail_size);
 T2_API int t2_control_start(t2_control *control);
+/* Reads certificate, key and tokens file again: handshakes and requests from now on go by them, connections
+ * and channels that are there go on. 0; or as t2_control_new, with a detail, for the first that is not good:
+ * that one stays as it was. */
+T2_API int t2_control_reload(t2_control *control, char *detail, size_t detail_size);
 /* Tells the channels, answers what is under way for at most timeout_ms, writes the state, then ENDED.
  * Sessions and leases live on in the state. */
 T2_API void t2_control_drain(t2_control *control, uint64_t timeout_ms);

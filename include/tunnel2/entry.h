@@ -17,7 +17,7 @@ extern "C" {
 typedef struct t2_entry t2_entry;
 
 typedef enum t2_entry_event_type {
-  T2_ENTRY_READY = 1,      /* the listeners are open: public_address, uplink_address */
+  T2_ENTRY_READY = 1,      /* the listeners are open: their addresses */
   T2_ENTRY_REGISTERED = 2, /* the control plane knows this entry */
   T2_ENTRY_LOST = 3,       /* the control plane is out of reach: error, reason. Serving goes on */
   T2_ENTRY_DRAINING = 4,
@@ -30,10 +30,16 @@ typedef struct t2_entry_event {
   const char *public_address, *uplink_address; /* "127.0.0.1:12000" with the real ports */
   int error;
   const char *reason;
+  const char *public_tls_address; /* NULL: there is none */
 } t2_entry_event;
 
 typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
 typedef void (*t2_entry_close_cb)(void *user);
+
+/* A certificate chain and its key, in PEM. key_file NULL: the key is in cert_file too. */
+typedef struct t2_entry_certificate {
+  const char *cert_file, *key_file;
+} t2_entry_certificate;
 
 /* Strings are copied by t2_entry_new; NULL means the default. */
 typedef struct t2_entry_options {
@@ -55,12 +61,23 @@ typedef struct t2_entry_options {
   const char *domain; /* "localhost": sessions are <id>.<domain> */
   const char *advertise_uplink; /* URL clients are told; NULL: https:// and the uplink listener's address */
   const char *advertise_public; /* URL people are told; NULL: http:// and the public listener's address */
-  uint32_t connections_max;     /* public connections at once; 10,000 */
+  uint32_t connections_max;     /* public connections at once, and as many on TCP ports; 10,000 */
   uint32_t uplinks_max;         /* 10,000 */
   uint64_t header_timeout_ms, keep_alive_timeout_ms, body_timeout_ms; /* 30,000, 120,000, 60,000 */
   uint64_t response_timeout_ms; /* until the first byte of an answer; 60,000 */
   t2_entry_event_cb on_event;
   void *user;
+  /* Public requests over TLS, HTTP/2 or HTTP/1.1 by ALPN; NULL: nowhere. Where it is uplink_address, letter
+   * by letter, one listener takes both: who asks to open an uplink there gets one, all others are the public.
+   */
+  const char *public_tls_address;
+  /* For public_tls_address: the server name that the client asks for (SNI) chooses, an exact name before a
+   * wildcard; else it is the first. None: cert_file's, which is also the first where uplinks come in. */
+  const t2_entry_certificate *certificates;
+  size_t certificate_count;
+  /* TCP sessions have a port of their own each, of these (both included); 0: there are none. */
+  uint16_t tcp_port_first, tcp_port_last;
+  const char *tcp_address; /* IP address they are bound to; NULL: public_address's */
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);
@@ -76,6 +93,12 @@ T2_API void t2_entry_close(t2_entry *entry, t2_entry_close_cb cb, void *user);
 T2_API const char *t2_entry_id(const t2_entry *entry);
 T2_API const char *t2_entry_public_address(const t2_entry *entry);
 T2_API const char *t2_entry_uplink_address(const t2_entry *entry);
+/* NULL: there is none. */
+T2_API const char *t2_entry_public_tls_address(const t2_entry *entry);
+/* Reads all certificate files again: handshakes from now on use them, connections that are there go on. 0; or
+ * as t2_entry_new, with a detail, for the first file that is not good: the certificates of that listener stay
+ * as they were. */
+T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
 /* True when started, not draining, and tickets can be checked (a key set is known). */
 T2_API int t2_entry_is_ready(const t2_entry *entry);
 

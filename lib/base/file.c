@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <tunnel2/error.h>
@@ -112,6 +113,20 @@ int t2_file_create(const char *path, const void *bytes, size_t n, mode_t mode) {
   if (rc == 0) sync_directory_of(path);
   t2_free(NULL, temporary);
   return rc;
+}
+
+int t2_file_lock(const char *path, int *fd) {
+  int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+
+  *fd = -1;
+  if (lock < 0) return T2_ERR_IO;
+  if (flock(lock, LOCK_EX | LOCK_NB)) {
+    int held = errno == EWOULDBLOCK;
+    close(lock);
+    return held ? T2_ERR_CONFLICT : T2_ERR_IO;
+  }
+  *fd = lock;
+  return 0;
 }
 
 int t2_mkdir(const char *path, mode_t mode) {

@@ -14,6 +14,9 @@ int t2_file_write(const char *path, const void *bytes, size_t n, mode_t mode);
 /* Makes the file only if it does not exist, whole or not at all (temporary, then link): T2_ERR_CONFLICT when
  * it does. */
 int t2_file_create(const char *path, const void *bytes, size_t n, mode_t mode);
+/* Takes a lock that holds until *fd is closed or the process ends; the file is made when it is not there. 0,
+ * T2_ERR_CONFLICT when somebody else has it, T2_ERR_IO. */
+int t2_file_lock(const char *path, int *fd);
 /* Makes the directory and its parents, the last one with mode; fine if it is there. 0 or T2_ERR_IO. */
 int t2_mkdir(const char *path, mode_t mode);
 /* "dir/name" freed with t2_free, or NULL when there is no memory. */

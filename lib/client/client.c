@@ -37,7 +37,6 @@ static int read_options(t2_client_options *out, const t2_client_options *given) 
 
 static int check_options(const t2_client_options *o, char *detail, size_t size) {
   t2_target target;
-  if (!o->origin) return t2_detail(detail, size, T2_ERR_INVALID, "an origin is required");
   if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
   if (!t2_token_valid(t2_str_c(o->token)))
     return t2_detail(detail, size, T2_ERR_INVALID,
@@ -50,7 +49,10 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
   int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
-  return err ? err : t2_target_parse(t2_str_c(o->origin), &target, detail, size);
+  if (err == 0) err = t2_client_tcp_check(o, detail, size);
+  if (err || o->kind == T2_CLIENT_TCP) return err;
+  err = t2_client_routes_check(o, detail, size);
+  return err ? err : t2_edits_check(o, detail, size);
 }
 
 /* ---- Life ---- */
@@ -62,8 +64,8 @@ static void free_strings(t2_client *client) {
   t2_free(mem, strings->server);
   t2_free(mem, strings->token);
   t2_free(mem, strings->session);
-  t2_free(mem, strings->origin);
   t2_free(mem, strings->host_header);
+  t2_free(mem, strings->tcp_origin);
 }
 
 /* Copies the options, and then their strings. */
@@ -74,12 +76,13 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   *options = *given;
   options->server = strings->server = t2_strdup(mem, given->server);
   options->token = strings->token = t2_strdup(mem, given->token);
-  options->origin = strings->origin = t2_strdup(mem, given->origin);
   options->session = strings->session = t2_strdup(mem, given->session);
   options->host_header = strings->host_header = t2_strdup(mem, given->host_header);
-  options->ca_file = NULL; /* read once */
-  bool whole = options->server && options->token && options->origin &&
-               (options->session || !given->session) && (options->host_header || !given->host_header);
+  /* Read once. */
+  options->ca_file = options->origin_ca_file = options->origin = NULL;
+  options->routes = options->add_headers = options->remove_headers = NULL;
+  bool whole = options->server && options->token && (options->session || !given->session) &&
+               (options->host_header || !given->host_header);
   return whole ? 0 : T2_ERR_NOMEM;
 }
 
@@ -104,17 +107,16 @@ static int make_tls(t2_client *client, const char *ca_file, char *detail, size_t
   return t2_tls_client_new(&client->uplink_tls, client->loop, ca_file, uplink_alpn, detail, size);
 }
 
-static int make_pool(t2_client *client) {
-  t2_h1_pool_options options;
-  t2_target origin;
-  int err = t2_target_parse(t2_str_c(client->options.origin), &origin, NULL, 0);
-  if (err) return err;
-  t2_h1_pool_options_init(&options);
-  options.host = origin.host;
-  options.port = origin.port;
-  options.host_header = t2_str_c(client->options.host_header);
-  options.connect_timeout_ms = client->options.connect_timeout_ms;
-  return t2_h1_pool_new(&client->pool, client->loop, &options);
+static void on_routes_gone(void *user) {
+  t2_client_settled(user);
+}
+
+static int make_routes(t2_client *client, const t2_client_options *options, char *detail, size_t size) {
+  client->routes.on_gone = on_routes_gone;
+  client->routes.user = client;
+  if (options->kind == T2_CLIENT_TCP) return t2_client_tcp_open(client, options);
+  int err = t2_edits_init(&client->edits, client->loop->mem, options);
+  return err ? err : t2_client_routes_open(&client->routes, &client->proxy, options, detail, size);
 }
 
 static int make_link(t2_client *client) {
@@ -136,6 +138,7 @@ static void init_members(t2_client *client) {
   t2_proxy_init(&client->control, client->loop, BY);
   t2_timer_init(&client->drain, on_drain_timer);
   t2_client_init_session(client);
+  t2_tcp_legs_init(&client->tcp, client->loop);
   t2_uuid(client->instance);
   snprintf(client->session, sizeof(client->session), "%s",
            client->options.session ? client->options.session : "");
@@ -161,7 +164,7 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   }
   init_members(client);
   err = make_tls(client, options.ca_file, detail, size);
-  if (err == 0) err = make_pool(client);
+  if (err == 0) err = make_routes(client, &options, detail, size);
   if (err == 0) err = make_link(client);
   if (err) {
     t2_client_close(client, NULL, NULL);
@@ -196,6 +199,8 @@ static bool has_uplinks(const t2_client *client) {
 static void dispose(t2_client *client) {
   client->disposing = false;
   t2_client_fini_session(client);
+  t2_client_routes_fini(&client->routes);
+  t2_edits_fini(&client->edits);
   t2_proxy_fini(&client->proxy);
   t2_proxy_fini(&client->control);
   t2_loop_close(client->loop, on_loop_close, client);
@@ -204,7 +209,7 @@ static void dispose(t2_client *client) {
 void t2_client_settled(t2_client *client) {
   if (!client->closing)
     t2_client_drained(client);
-  else if (client->disposing && !client->link && !has_uplinks(client))
+  else if (client->disposing && !client->link && !has_uplinks(client) && client->routes.open == 0)
     dispose(client);
 }
 
@@ -215,7 +220,8 @@ void t2_client_close(t2_client *client, t2_client_close_cb cb, void *user) {
   client->on_close = cb;
   client->close_user = user;
   close_connections(client);
-  if (client->pool) t2_h1_pool_close(client->pool);
+  t2_client_routes_close(&client->routes);
+  t2_tcp_legs_close(&client->tcp);
   if (client->link_tls) t2_tls_unref(client->link_tls);
   if (client->uplink_tls) t2_tls_unref(client->uplink_tls);
   client->disposing = true;

@@ -6,11 +6,14 @@
 
 #define PAYLOAD_MAX T2_TICKET_MAX
 
-int t2_registration_request(t2_buf *out, t2_str session, const char *instance) {
+int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port) {
   json_t *body = json_pack("{s:s}", "instance", instance);
   int err = body ? 0 : T2_ERR_NOMEM;
   if (err == 0 && session.n && json_object_set_new(body, "session", json_stringn(session.p, session.n)))
     err = T2_ERR_NOMEM;
+  if (err == 0 && kind && json_object_set_new(body, "kind", json_string(t2_kind_name(kind))))
+    err = T2_ERR_NOMEM;
+  if (err == 0 && port && json_object_set_new(body, "remote_port", json_integer(port))) err = T2_ERR_NOMEM;
   char *text = err ? NULL : json_dumps(body, JSON_COMPACT);
   json_decref(body);
   if (!text) return T2_ERR_NOMEM;

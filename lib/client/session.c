@@ -1,5 +1,4 @@
 #include <client/state.h>
-#include <http/problem.h>
 #include <stdio.h>
 
 #define UNLISTED_MS      60000 /* how long an entry that the control plane does not name is still dialled */
@@ -29,10 +28,29 @@ static void copy_urls(t2_client *client, const t2_registration *registration) {
   }
 }
 
+static bool has_url(const t2_client *client, const char *url) {
+  for (size_t i = 0; i < client->url_count; i++)
+    if (strcmp(client->urls[i], url) == 0) return true;
+  return false;
+}
+
+/* Where a TCP session can be reached is what its entries have said. */
+static void collect_addresses(t2_client *client) {
+  free_urls(client);
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->url_count < T2_REGISTRATION_URLS_MAX; i++) {
+    const t2_uplink *uplink = client->slots[i].uplink;
+    const char *address = uplink && t2_uplink_is_up(uplink) ? t2_uplink_address(uplink) : "";
+    char *url = *address && !has_url(client, address) ? t2_strdup(client->loop->mem, address) : NULL;
+    if (url) client->urls[client->url_count++] = url;
+  }
+}
+
 /* Ready is who can be reached, and can say where. */
 static void say_ready(t2_client *client) {
-  if (client->ready || !client->addressed || client->state != T2_CLIENT_STATE_RUNNING) return;
+  bool tcp = client->options.kind == T2_CLIENT_TCP;
+  if (client->ready || (!client->addressed && !tcp) || client->state != T2_CLIENT_STATE_RUNNING) return;
   if (t2_client_uplinks_up(client) == 0) return;
+  if (tcp) collect_addresses(client);
   client->ready = true;
   t2_client_emit(client, &(t2_client_event){
                              .type = T2_CLIENT_READY,
@@ -74,7 +92,11 @@ static t2_str on_uplink_dial(t2_uplink *uplink, void *user) {
 
 static void on_uplink_up(t2_uplink *uplink, void *user) {
   t2_client *client = user;
-  t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_CONNECTED, .entry = t2_uplink_entry(uplink)});
+  const char *address = t2_uplink_address(uplink);
+  t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_CONNECTED,
+                                            .entry = t2_uplink_entry(uplink),
+                                            .urls = *address ? &address : NULL,
+                                            .url_count = *address ? 1 : 0});
   say_ready(client);
 }
 
@@ -101,20 +123,9 @@ static void on_uplink_lost(t2_uplink *uplink, const t2_uplink_loss *loss, void *
   t2_client_emit(client, &event);
 }
 
-static void on_exchange_done(t2_exchange *exchange, void *user) {
-  t2_client *client = user;
-  if (exchange->error) client->failed++;
-}
-
 static void on_request(t2_uplink *uplink, t2_exchange *exchange, t2_head *head, bool end, void *user) {
-  t2_client *client = user;
-  exchange->on_done = on_exchange_done;
-  exchange->user = client;
-  if (exchange->connect)
-    t2_exchange_refuse(exchange, t2_problem_of_status(501), "this session is of plain HTTP requests");
-  else
-    t2_exchange_connect(exchange, t2_h1_pool_leg(client->pool), head, end, NULL,
-                        client->options.response_timeout_ms);
+  (void)uplink;
+  t2_client_serve(user, exchange, head, end);
 }
 
 static void on_uplink_gone(t2_uplink *uplink, void *user) {
@@ -187,7 +198,9 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_client *client = user;
-  return t2_registration_request(body, t2_str_c(client->session), client->instance);
+  t2_kind kind = client->options.kind == T2_CLIENT_TCP ? T2_KIND_TCP : T2_KIND_HTTP;
+  return t2_registration_request(body, t2_str_c(client->session), client->instance, kind,
+                                 client->options.remote_port);
 }
 
 static void take_registration(t2_client *client, const t2_registration *registration) {

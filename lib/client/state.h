@@ -1,12 +1,15 @@
-/* What client.c (the object) and session.c (what it publishes) share. Included by these two alone. */
+/* What client.c (the object), session.c (what it publishes) and serve.c and tcp.c (what answers) share.
+ * Included by these alone. */
 #ifndef T2_CLIENT_STATE_H
 #define T2_CLIENT_STATE_H
 
 #include <base/random.h>
+#include <client/edits.h>
 #include <client/registration.h>
+#include <client/routes.h>
 #include <client/uplink.h>
-#include <proxy/h1_pool.h>
 #include <proxy/link.h>
+#include <proxy/tcp_leg.h>
 #include <tunnel2/client.h>
 
 #define T2_CLIENT_UPLINKS_MAX                                                                                \
@@ -31,7 +34,7 @@ typedef struct t2_client_slot {
 
 /* What the options' strings point to. */
 typedef struct t2_client_strings {
-  char *server, *token, *session, *origin, *host_header;
+  char *server, *token, *session, *host_header, *tcp_origin;
 } t2_client_strings;
 
 struct t2_client {
@@ -44,7 +47,10 @@ struct t2_client {
   t2_proxy proxy;   /* of the exchanges that are the client's purpose */
   t2_proxy control; /* of its own requests */
   t2_tls *link_tls, *uplink_tls;
-  t2_h1_pool *pool;
+  t2_client_routes routes;
+  t2_edits edits;
+  t2_tcp_legs tcp; /* connections to the origin of a TCP session */
+  t2_tcp_leg_options tcp_options;
   t2_link *link;
   t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
   t2_timer renewal; /* of the ticket */
@@ -72,6 +78,20 @@ void t2_client_end(t2_client *client, int err, const char *reason);
 void t2_client_drained(t2_client *client);
 /* The link or an uplink is gone: goes on with a drain, or a close. */
 void t2_client_settled(t2_client *client);
+
+/* ---- serve.c ---- */
+
+/* A request that came by an uplink: its exchange is connected with the origin it is for, or refused. */
+void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
+
+/* ---- tcp.c ---- */
+
+/* Checks what the options say of TCP, and that nothing else is said where they do: 0, or T2_ERR_INVALID. */
+int t2_client_tcp_check(const t2_client_options *options, char *detail, size_t detail_size);
+/* The origin of options that have been checked: 0 or T2_ERR_NOMEM. */
+int t2_client_tcp_open(t2_client *client, const t2_client_options *options);
+/* As t2_client_serve, for a TCP session: the request is a CONNECT, or refused. */
+void t2_client_tcp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
 
 /* ---- session.c ---- */
 

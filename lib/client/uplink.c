@@ -47,6 +47,7 @@ struct t2_uplink {
   t2_target target;
   char url[T2_TARGET_MAX + 1];
   char entry[T2_ENTRY_ID_MAX + 1];
+  char address[T2_TARGET_MAX + 1];
   t2_reapable reapable;
 };
 
@@ -112,6 +113,8 @@ static void on_timer(t2_timer *timer) {
   t2_uplink *uplink = T2_CONTAINER_OF(timer, t2_uplink, timer);
   if (uplink->state == UPLINK_WAITING)
     dial(uplink);
+  else if (uplink->state == UPLINK_UP)
+    t2_h2_conn_close(uplink->h2, T2_ERR_TIMEOUT);
   else if (uplink->state == UPLINK_UPGRADING)
     fail(uplink, T2_ERR_TIMEOUT, uplink->status, "the entry did not answer the upgrade in time");
 }
@@ -130,11 +133,22 @@ static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user)
   lost(uplink);
 }
 
-static const t2_h2_conn_ops h2_ops = {.on_request = on_h2_request, .on_close = on_h2_close};
+/* The entry has this side's SETTINGS: whatever is asked from now on can be answered, upgrades too. */
+static void on_h2_settled(t2_h2_conn *h2, void *user) {
+  t2_uplink *uplink = user;
+  if (uplink->state != UPLINK_UP || uplink->was_up) return;
+  t2_loop_timer_stop(uplink->loop, &uplink->timer);
+  uplink->was_up = true;
+  uplink->refusals = 0;
+  t2_backoff_up(&uplink->backoff, t2_loop_now(uplink->loop));
+  uplink->ops.on_up(uplink, uplink->user);
+}
+
+static const t2_h2_conn_ops h2_ops = {
+    .on_request = on_h2_request, .on_settled = on_h2_settled, .on_close = on_h2_close};
 
 /* The 101 has come, and bytes[n] behind it: from here on it is HTTP/2, with this side as the server. */
 static void turn_round(t2_uplink *uplink, const uint8_t *bytes, size_t n) {
-  t2_loop_timer_stop(uplink->loop, &uplink->timer);
   int err = t2_h2_conn_new(&uplink->h2, uplink->proxy, uplink->conn, &uplink->h2_options, &h2_ops, uplink);
   if (err) {
     fail(uplink, err, 0, NULL);
@@ -143,12 +157,8 @@ static void turn_round(t2_uplink *uplink, const uint8_t *bytes, size_t n) {
   t2_h2_conn *h2 = uplink->h2;
   uplink->conn = NULL;
   uplink->state = UPLINK_UP;
-  uplink->was_up = true;
-  uplink->refusals = 0;
   t2_h1_parser_free(uplink->parser);
   uplink->parser = NULL;
-  t2_backoff_up(&uplink->backoff, t2_loop_now(uplink->loop));
-  uplink->ops.on_up(uplink, uplink->user);
   if (n) t2_h2_conn_feed(h2, bytes, n);
 }
 
@@ -164,12 +174,25 @@ static void conclude_refusal(t2_uplink *uplink) {
   fail(uplink, t2_ptth_check_response(&head), uplink->status, reason);
 }
 
+/* People are shown it: what is not of the form is none. */
+static void note_address(t2_uplink *uplink, const t2_head *head) {
+  const t2_field *field = t2_fields_get(&head->fields, T2_STR(T2_PTTH_ADDRESS));
+  t2_str scheme = T2_STR("tcp://");
+  uplink->address[0] = '\0';
+  if (!field || field->value.n >= sizeof(uplink->address) || !t2_str_starts(field->value, scheme)) return;
+  if (!t2_is_authority(t2_str_of(field->value.p + scheme.n, field->value.n - scheme.n))) return;
+  snprintf(uplink->address, sizeof(uplink->address), "%.*s", T2_STR_ARG(field->value));
+}
+
 /* True when it was the 101. */
 static bool on_answer(t2_uplink *uplink, const t2_h1_event *event) {
   const t2_head *head = event->head;
   if (head->status < 200 && head->status != 101) return false;
   int err = t2_ptth_check_response(head);
-  if (err == 0) return true;
+  if (err == 0) {
+    note_address(uplink, head);
+    return true;
+  }
   if (head->status == 101) {
     fail(uplink, err, 101, "the entry switched to another protocol");
     return false;
@@ -318,7 +341,11 @@ void t2_uplink_renewed(t2_uplink *uplink) {
 }
 
 bool t2_uplink_is_up(const t2_uplink *uplink) {
-  return uplink->state == UPLINK_UP;
+  return uplink->state == UPLINK_UP && uplink->was_up;
+}
+
+const char *t2_uplink_address(const t2_uplink *uplink) {
+  return uplink->address;
 }
 
 const char *t2_uplink_entry(const t2_uplink *uplink) {
@@ -331,6 +358,7 @@ void t2_uplink_drain(t2_uplink *uplink) {
     return;
   }
   uplink->state = UPLINK_DRAINING;
+  t2_loop_timer_stop(uplink->loop, &uplink->timer);
   t2_h2_conn_drain(uplink->h2);
 }
 

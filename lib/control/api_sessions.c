@@ -20,19 +20,41 @@ static bool is_uuid(t2_str s) {
   return true;
 }
 
-/* What is asked for, or what is wrong with it. Without a session's id, one is made in uuid. */
-static const char *read_request(const json_t *content, char uuid[T2_UUID_LEN + 1], t2_str *id) {
-  t2_str instance;
-  int given = t2_json_text(content, "session", id);
+/* A registration. */
+typedef struct asked {
+  t2_str id;
+  char uuid[T2_UUID_LEN + 1]; /* `id`, when none was given */
+  t2_kind kind;
+  uint16_t port;
+} asked;
 
-  if (given < 0 || (given && !t2_session_id_valid(*id)))
+static const char *read_kind(const json_t *content, asked *a) {
+  t2_str name;
+  int64_t port;
+  int given = t2_json_text(content, "kind", &name);
+
+  if (given < 0 || (given && !t2_kind_parse(name, &a->kind))) return "\"kind\" is \"http\" or \"tcp\"";
+  given = t2_json_integer(content, "remote_port", 1, UINT16_MAX, &port);
+  if (given < 0) return "\"remote_port\" is a number from 1 to 65535";
+  if (given && a->kind == T2_KIND_HTTP) return "\"remote_port\" is for \"kind\" \"tcp\" alone";
+  if (given) a->port = (uint16_t)port;
+  return NULL;
+}
+
+/* What is asked for, or what is wrong with it. */
+static const char *read_request(const json_t *content, asked *a) {
+  t2_str instance;
+  int given = t2_json_text(content, "session", &a->id);
+
+  if (given < 0 || (given && !t2_session_id_valid(a->id)))
     return "\"session\" is a UUID in lower case, or a name: 3 to 63 of a-z, 0-9 and -, without - at either "
            "end";
   given = t2_json_text(content, "instance", &instance);
   if (given < 0 || (given && !is_uuid(instance))) return "\"instance\" is a UUID";
-  if (id->n) return NULL;
-  t2_uuid(uuid);
-  *id = t2_str_c(uuid);
+  const char *wrong = read_kind(content, a);
+  if (wrong || a->id.n) return wrong;
+  t2_uuid(a->uuid);
+  a->id = t2_str_c(a->uuid);
   return NULL;
 }
 
@@ -74,26 +96,39 @@ static int grant(t2_control *control, t2_session *session, t2_buf *out) {
   int err = t2_issue_ticket(&control->store, &control->keyring.keys, session, &list,
                             t2_channels_now(&control->channels), out, &expires_at);
   t2_buf_append_c(out, "\",\"urls\":[");
-  put_urls(out, &list, session->id);
+  /* Which port is a TCP session's, each entry tells the client. */
+  if (session->kind == T2_KIND_HTTP) put_urls(out, &list, session->id);
   t2_buf_append_c(out, "],\"entries\":[");
   put_entries(out, &list);
   t2_buf_append_c(out, "]}\n");
   return err ? err : out->failed ? T2_ERR_NOMEM : 0;
 }
 
-static void register_session(const t2_api_call *api, t2_str id) {
+/* Clients of one session are of one kind. */
+static bool is_of_another_kind(const t2_api_call *api, const asked *a) {
+  const t2_session *session = t2_store_session(&api->control->store, a->id);
+
+  return session && session->kind != a->kind && strcmp(session->owner->name, api->who->owner) == 0;
+}
+
+static void register_session(const t2_api_call *api, const asked *a) {
   t2_control *control = api->control;
   t2_session *session;
   bool revoked;
   t2_buf out;
 
-  int err = t2_store_register(&control->store, id, api->who->owner, t2_channels_now(&control->channels),
+  if (is_of_another_kind(api, a)) {
+    t2_api_fail(api, T2_ERR_CONFLICT, "the session is of another kind");
+    return;
+  }
+  int err = t2_store_register(&control->store, a->id, api->who->owner, t2_channels_now(&control->channels),
                               &session, &revoked);
   if (err) {
     t2_api_fail(api, err, "the session belongs to another owner");
     return;
   }
   if (revoked) t2_channels_revoked(&control->channels);
+  t2_store_describe(&control->store, session, a->kind, a->port);
   t2_buf_init(&out, control->loop->mem);
   err = grant(control, session, &out);
   t2_control_touched(control); /* before the answer: a session that was promised is not lost */
@@ -107,16 +142,15 @@ static void register_session(const t2_api_call *api, t2_str id) {
 }
 
 void t2_api_register(const t2_api_call *api) {
-  char uuid[T2_UUID_LEN + 1];
-  t2_str id = T2_STR_NULL;
+  asked a = {.id = T2_STR_NULL};
   json_t *content = t2_api_content(api);
 
   if (!content) return;
-  const char *wrong = read_request(content, uuid, &id);
+  const char *wrong = read_request(content, &a);
   if (wrong)
     t2_api_problem(api, 400, wrong);
   else
-    register_session(api, id);
+    register_session(api, &a);
   json_decref(content);
 }
 
@@ -146,11 +180,12 @@ void t2_api_end_session(const t2_api_call *api) {
 
 static void put_session(t2_buf *out, const t2_session *session) {
   t2_buf_printf(out,
-                "{\"session\":\"%s\",\"owner\":\"%s\",\"created_at\":%lld,\"channels\":%u,\"active\":%llu,"
-                "\"requests\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu}",
-                session->id, session->owner->name, (long long)session->created_at, session->channel_count,
-                (unsigned long long)session->active, (unsigned long long)session->requests,
-                (unsigned long long)session->bytes_in, (unsigned long long)session->bytes_out);
+                "{\"session\":\"%s\",\"owner\":\"%s\",\"kind\":\"%s\",\"created_at\":%lld,\"channels\":%u,"
+                "\"active\":%llu,\"requests\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu}",
+                session->id, session->owner->name, t2_kind_name(session->kind),
+                (long long)session->created_at, session->channel_count, (unsigned long long)session->active,
+                (unsigned long long)session->requests, (unsigned long long)session->bytes_in,
+                (unsigned long long)session->bytes_out);
 }
 
 void t2_api_list_sessions(const t2_api_call *api) {

@@ -3,11 +3,13 @@
 #include <control/persist.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
+#include <unistd.h>
 #include <wire/detail.h>
 
 #define BY              "tunneld" /* in Proxy-Status */
 #define KEYS_FILE       "keys.pem"
 #define SESSIONS_FILE   "sessions.json"
+#define LOCK_FILE       "tunneld.lock"
 #define TOKENS_FILE_MAX (4 * 1024 * 1024)
 #define LEASE_MAX       86400 /* seconds */
 #define TICKET_MAX      2592000
@@ -80,13 +82,26 @@ static int load_tokens(t2_control *control, const char *path, char *detail, size
   return error_of_file(err);
 }
 
+/* Two on one directory would write over each other's sessions. */
+static int lock_state(t2_control *control, char *detail, size_t size) {
+  const t2_allocator *mem = control->options.allocator;
+  char *path = t2_path_join(mem, control->options.state_dir, LOCK_FILE);
+  int err = path ? t2_file_lock(path, &control->lock) : T2_ERR_NOMEM;
+  t2_free(mem, path);
+  if (err == 0 || err == T2_ERR_NOMEM) return err;
+  return t2_detail(detail, size, err, "state directory %s %s", control->options.state_dir,
+                   err == T2_ERR_CONFLICT ? "is in use by another tunneld" : "can't be locked");
+}
+
 static int load_state(t2_control *control, char *detail, size_t size) {
   const char *dir = control->options.state_dir;
   char why[512] = "";
   t2_moment now = t2_channels_now(&control->channels);
   if (t2_mkdir(dir, 0700)) return t2_detail(detail, size, T2_ERR_IO, "state directory %s can't be made", dir);
-  int err = t2_keyring_load(&control->keyring, control->keys_file, now.wall, t2_control_key_life(control),
-                            why, sizeof(why));
+  int err = lock_state(control, detail, size);
+  if (err) return err;
+  err = t2_keyring_load(&control->keyring, control->keys_file, now.wall, t2_control_key_life(control), why,
+                        sizeof(why));
   if (err == 0) err = t2_persist_load(&control->store, control->sessions_file, now, why, sizeof(why));
   return err ? t2_detail(detail, size, error_of_file(err), "%s", *why ? why : t2_strerror(err)) : 0;
 }
@@ -114,15 +129,17 @@ static void free_strings(t2_control *control) {
   const t2_allocator *mem = control->options.allocator;
   t2_free(mem, control->keys_file);
   t2_free(mem, control->sessions_file);
+  t2_free(mem, control->tokens_file);
   t2_free(mem, control->address);
 }
 
-/* The options' strings are used up by t2_control_new, but for where the state is kept. */
+/* The options' strings are used up by t2_control_new, but for where the state and the tokens are. */
 static int copy_strings(t2_control *control) {
   const t2_allocator *mem = control->options.allocator;
   control->keys_file = t2_path_join(mem, control->options.state_dir, KEYS_FILE);
   control->sessions_file = t2_path_join(mem, control->options.state_dir, SESSIONS_FILE);
-  return control->keys_file && control->sessions_file ? 0 : T2_ERR_NOMEM;
+  control->tokens_file = t2_strdup(mem, control->options.tokens_file);
+  return control->keys_file && control->sessions_file && control->tokens_file ? 0 : T2_ERR_NOMEM;
 }
 
 static void on_dirty(void *user) {
@@ -141,6 +158,7 @@ static void init_members(t2_control *control) {
       .lease_ms = o->lease_seconds * 1000ull,
       .ticket_seconds = o->ticket_seconds,
   };
+  control->lock = -1;
   t2_proxy_init(&control->proxy, control->loop, BY);
   t2_tokens_init(&control->tokens, mem);
   t2_keyring_init(&control->keyring, mem);
@@ -205,6 +223,16 @@ int t2_control_start(t2_control *control) {
   return 0;
 }
 
+int t2_control_reload(t2_control *control, char *detail, size_t size) {
+  char more[512] = "";
+  if (size) *detail = '\0';
+  if (control->closing) return T2_ERR_STATE;
+  int tls_err = error_of_file(t2_tls_server_reload(control->tls, detail, size));
+  int tokens_err =
+      load_tokens(control, control->tokens_file, tls_err ? more : detail, tls_err ? sizeof(more) : size);
+  return tls_err ? tls_err : tokens_err;
+}
+
 /* ---- Drain ---- */
 
 static void end(t2_control *control) {
@@ -255,6 +283,7 @@ static void on_loop_close(t2_loop *loop, void *user) {
 /* The connections have closed. */
 static void dispose(void *user) {
   t2_control *control = user;
+  if (control->lock >= 0) close(control->lock);
   t2_store_fini(&control->store);
   t2_keyring_fini(&control->keyring);
   t2_tokens_fini(&control->tokens);

@@ -18,7 +18,10 @@ void t2_entry_list_of(const t2_store *store, t2_str session, t2_entry_list *list
 
 int t2_issue_ticket(t2_store *store, const t2_keys *keys, t2_session *session, const t2_entry_list *list,
                     t2_moment now, t2_buf *out, int64_t *expires_at) {
-  t2_ticket ticket = {.audience_count = list->n ? list->n : 1, .max_uplinks = T2_ISSUE_UPLINKS_MAX};
+  t2_ticket ticket = {.audience_count = list->n ? list->n : 1,
+                      .max_uplinks = T2_ISSUE_UPLINKS_MAX,
+                      .kind = session->kind,
+                      .port = session->port};
 
   snprintf(ticket.session, sizeof(ticket.session), "%s", session->id);
   snprintf(ticket.audience[0], sizeof(ticket.audience[0]), "%s", T2_TICKET_ANY_ENTRY);

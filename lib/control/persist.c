@@ -44,6 +44,8 @@ static void put_session(t2_buf *out, const t2_session *session) {
   put_number(out, "last_expires", session->last_expires);
   put_number(out, "void_before", session->void_before);
   put_number(out, "void_until", session->void_until);
+  if (session->kind) put_text(out, "kind", t2_kind_name(session->kind));
+  if (session->port) put_number(out, "remote_port", session->port);
   end_record(out);
 }
 
@@ -99,7 +101,7 @@ static t2_str get_text(loading *load, const json_t *record, const char *name) {
   return T2_STR_NULL;
 }
 
-static int64_t get_seconds(loading *load, const json_t *record, const char *name) {
+static int64_t get_number(loading *load, const json_t *record, const char *name) {
   const json_t *value = json_object_get(record, name);
   json_int_t number = json_is_integer(value) ? json_integer_value(value) : -1;
 
@@ -122,7 +124,7 @@ static int restore_entry(loading *load, const json_t *record) {
   t2_announcement announcement = {get_text(load, record, "id"), get_text(load, record, "uplink"),
                                   get_text(load, record, "public"), get_text(load, record, "domain")};
   t2_str owner = get_text(load, record, "owner");
-  int64_t created_at = get_seconds(load, record, "created_at");
+  int64_t created_at = get_number(load, record, "created_at");
   t2_store_entry *entry;
   const char *why;
   bool changed;
@@ -135,19 +137,34 @@ static int restore_entry(loading *load, const json_t *record) {
   return rc;
 }
 
+/* Absent in files of before there was anything but HTTP. */
+static void get_kind(loading *load, const json_t *record, t2_session *kept) {
+  const json_t *kind = json_object_get(record, "kind"), *port = json_object_get(record, "remote_port");
+  t2_str name =
+      json_is_string(kind) ? t2_str_of(json_string_value(kind), json_string_length(kind)) : T2_STR_NULL;
+
+  if (kind && !t2_kind_parse(name, &kept->kind) && !load->wrong) load->wrong = "kind";
+  if (!port) return;
+  int64_t number = get_number(load, record, "remote_port");
+  if ((kept->kind == T2_KIND_HTTP || number > UINT16_MAX) && !load->wrong) load->wrong = "remote_port";
+  kept->port = (uint16_t)number;
+}
+
 static int restore_session(loading *load, const json_t *record) {
   t2_str id = get_text(load, record, "id"), owner = get_text(load, record, "owner");
   const json_t *live = json_object_get(record, "live");
   t2_session kept = {.live = json_is_true(live),
-                     .created_at = get_seconds(load, record, "created_at"),
-                     .last_issued = get_seconds(load, record, "last_issued"),
-                     .last_expires = get_seconds(load, record, "last_expires"),
-                     .void_before = get_seconds(load, record, "void_before"),
-                     .void_until = get_seconds(load, record, "void_until")};
+                     .created_at = get_number(load, record, "created_at"),
+                     .last_issued = get_number(load, record, "last_issued"),
+                     .last_expires = get_number(load, record, "last_expires"),
+                     .void_before = get_number(load, record, "void_before"),
+                     .void_until = get_number(load, record, "void_until")};
 
   if (!json_is_boolean(live) && !load->wrong) load->wrong = "live";
   if (load->wrong || !is_owner(owner) || id.n >= sizeof(kept.id)) return T2_ERR_INVALID;
   memcpy(kept.id, id.p, id.n + 1);
+  get_kind(load, record, &kept);
+  if (load->wrong) return T2_ERR_INVALID;
   return t2_store_restore(load->store, &kept, owner, load->now);
 }
 

@@ -20,7 +20,8 @@ typedef enum t2_control_state {
 struct t2_control {
   t2_control_options options;
   char *keys_file, *sessions_file; /* in state_dir */
-  char *address;                   /* with the real port */
+  char *tokens_file;
+  char *address; /* with the real port */
   t2_control_state state;
   bool closing;
   t2_loop *loop;
@@ -28,6 +29,7 @@ struct t2_control {
   t2_tls *tls;
   t2_server *server;
   t2_tokens tokens;
+  int lock; /* of the state directory; -1: none */
   t2_keyring keyring;
   t2_store store;
   t2_channels channels;

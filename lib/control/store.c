@@ -232,6 +232,13 @@ int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment n
   return 0;
 }
 
+void t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port) {
+  if (session->kind == kind && session->port == port) return;
+  session->kind = kind;
+  session->port = port;
+  store->dirty = true;
+}
+
 t2_session *t2_store_session(const t2_store *store, t2_str id) {
   t2_session *session = t2_map_get(&store->sessions, id);
 
@@ -308,6 +315,8 @@ int t2_store_restore(t2_store *store, const t2_session *kept, t2_str owner, t2_m
   session->last_expires = kept->last_expires;
   session->void_before = kept->void_before;
   session->void_until = kept->void_until;
+  session->kind = kept->kind;
+  session->port = kept->port;
   if (kept->void_before) number_revocation(store, session);
   if (kept->live)
     make_live(store, session, now);

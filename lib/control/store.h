@@ -63,6 +63,8 @@ typedef struct t2_session {
   t2_list channels; /* channels.c's */
   unsigned channel_count;
   uint64_t active, requests, bytes_in, bytes_out; /* as last reported, over its open channels */
+  t2_kind kind;
+  uint16_t port; /* TCP: the public port asked for last; 0: any */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_session;
 
@@ -110,6 +112,9 @@ void t2_store_fini(t2_store *store);
  * T2_ERR_UNAVAILABLE: there are sessions_max; T2_ERR_LIMIT: the owner has its share; T2_ERR_NOMEM. */
 int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment now, t2_session **out,
                       bool *revoked);
+/* What its tickets are of from now on. A live session's kind is changed by nobody but who has just made it.
+ */
+void t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port);
 /* The live session, or NULL. */
 t2_session *t2_store_session(const t2_store *store, t2_str id);
 /* The lease begins anew. */
@@ -158,9 +163,9 @@ size_t t2_store_entries_of(const t2_store *store, t2_str session,
 
 /* ---- For persist.c: puts back what was kept, into a store that does not have it. ---- */
 
-/* kept has id, created_at, last_issued, last_expires, void_before, void_until and live; a live one gets a
- * fresh lease. No limit is looked at: nothing is lost because a limit was lowered. T2_ERR_INVALID (an id or
- * owner that can't be), T2_ERR_CONFLICT (it is there), T2_ERR_NOMEM. */
+/* kept has id, created_at, last_issued, last_expires, void_before, void_until, kind, port and live; a
+ * live one gets a fresh lease. No limit is looked at: nothing is lost because a limit was lowered.
+ * T2_ERR_INVALID (an id or owner that can't be), T2_ERR_CONFLICT (it is there), T2_ERR_NOMEM. */
 int t2_store_restore(t2_store *store, const t2_session *kept, t2_str owner, t2_moment now);
 
 #endif

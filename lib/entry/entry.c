@@ -2,6 +2,7 @@
 #include <base/file.h>
 #include <base/random.h>
 #include <entry/state.h>
+#include <net/address.h>
 #include <stdio.h>
 #include <wire/detail.h>
 #include <wire/token.h>
@@ -46,6 +47,28 @@ static int read_options(t2_entry_options *out, const t2_entry_options *given) {
   return 0;
 }
 
+static int check_tcp(const t2_entry_options *o, char *detail, size_t size) {
+  if (o->tcp_port_first > o->tcp_port_last || (o->tcp_port_last && !o->tcp_port_first))
+    return t2_detail(detail, size, T2_ERR_INVALID, "TCP ports %u to %u: that is no range",
+                     (unsigned)o->tcp_port_first, (unsigned)o->tcp_port_last);
+  if (o->tcp_address && !t2_address_is_literal(t2_str_c(o->tcp_address)))
+    return t2_detail(detail, size, T2_ERR_INVALID, "TCP address \"%.80s\": an IP address is taken",
+                     o->tcp_address);
+  return 0;
+}
+
+/* An address that stands for all of this machine's means nothing to others. */
+static int check_told(const char *address, const char *advertised, const char *name, char *detail,
+                      size_t size) {
+  t2_str host;
+  uint16_t port;
+  if (advertised || t2_str_hostport(t2_str_c(address), &host, &port)) return 0;
+  bool all = host.n == 0 || t2_str_eq(host, T2_STR("0.0.0.0")) || t2_str_eq(host, T2_STR("::"));
+  if (!all) return 0;
+  return t2_detail(detail, size, T2_ERR_INVALID,
+                   "%s address %s can't be told to others: advertise-%s is needed", name, address, name);
+}
+
 static int check_options(const t2_entry_options *o, char *detail, size_t size) {
   t2_target target;
   if (!o->cert_file || !o->key_file)
@@ -57,6 +80,15 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
   if (o->id && !t2_entry_id_valid(t2_str_c(o->id)))
     return t2_detail(detail, size, T2_ERR_INVALID, "entry id \"%s\": 3 to 63 of a-z 0-9 and - are taken",
                      o->id);
+  for (size_t i = 0; i < o->certificate_count; i++)
+    if (!o->certificates[i].cert_file)
+      return t2_detail(detail, size, T2_ERR_INVALID, "a public certificate has no file");
+  if (o->certificate_count && !o->public_tls_address)
+    return t2_detail(detail, size, T2_ERR_INVALID, "public certificates need a public address for TLS");
+  int err = check_tcp(o, detail, size);
+  if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
+  if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
+  if (err) return err;
   if (strlen(o->domain) > 253)
     return t2_detail(detail, size, T2_ERR_INVALID, "domain \"%.80s...\": that is too long", o->domain);
   return t2_target_parse_https(t2_str_c(o->control), &target, detail, size);
@@ -103,8 +135,9 @@ static int settle_id(t2_entry *entry, char *detail, size_t size) {
 static void free_strings(t2_entry *entry) {
   const t2_allocator *mem = entry->options.allocator;
   t2_entry_strings *s = &entry->strings;
-  char *all[] = {s->control,    s->token,          s->domain,         s->public_url,
-                 s->uplink_url, s->public_address, s->uplink_address, s->keys_file};
+  char *all[] = {s->control,        s->token,          s->domain,    s->public_url,         s->uplink_url,
+                 s->public_address, s->uplink_address, s->keys_file, s->public_tls_address, s->public_host,
+                 s->tcp_address};
   if (s->token) t2_memzero(s->token, strlen(s->token));
   for (size_t i = 0; i < T2_COUNT_OF(all); i++)
     t2_free(mem, all[i]);
@@ -133,66 +166,6 @@ static int copy_options(t2_entry *entry, const t2_entry_options *given, char *de
   if (given->state_dir) s->keys_file = t2_path_join(mem, given->state_dir, name);
   bool whole = s->control && s->token && s->domain && (s->keys_file || !given->state_dir);
   return whole ? 0 : T2_ERR_NOMEM;
-}
-
-static void on_public_drained(void *user);
-
-static int open_public(t2_entry *entry, char *detail, size_t size) {
-  const t2_entry_options *o = &entry->options;
-  t2_server_options options;
-  t2_server_options_init(&options);
-  options.listener.address = o->public_address;
-  options.listener.connections_max = o->connections_max;
-  options.h1.header_timeout_ms = o->header_timeout_ms;
-  options.h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
-  options.h1.body_timeout_ms = o->body_timeout_ms;
-  options.on_drained = on_public_drained;
-  int err = t2_server_new(&entry->public_server, &entry->public_proxy, &options, t2_entry_on_public_request,
-                          entry, detail, size);
-  if (err == 0) entry->servers_open++;
-  return err;
-}
-
-static void on_uplink_request(const t2_request *request, void *user) {
-  t2_entry *entry = user;
-  t2_uplinks_on_request(&entry->uplinks, request);
-}
-
-static int open_uplink(t2_entry *entry, char *detail, size_t size) {
-  static const char *const alpn[] = {"http/1.1", NULL};
-  const t2_entry_options *o = &entry->options;
-  t2_server_options options;
-  int err = t2_tls_server_new(&entry->uplink_tls, entry->loop, o->cert_file, o->key_file, alpn, detail, size);
-  if (err) return err;
-  t2_server_options_init(&options);
-  options.listener.address = o->uplink_address;
-  options.listener.connections_max = o->uplinks_max;
-  options.listener.tls = entry->uplink_tls;
-  options.h1.header_timeout_ms = o->header_timeout_ms;
-  err = t2_server_new(&entry->uplink_server, &entry->uplink_proxy, &options, on_uplink_request, entry, detail,
-                      size);
-  if (err == 0) entry->servers_open++;
-  return err;
-}
-
-/* "http://127.0.0.1:12000", unless something else was given. */
-static char *advertised(const t2_allocator *mem, const char *given, const char *scheme, const char *address) {
-  char url[128];
-  if (given) return t2_strdup(mem, given);
-  snprintf(url, sizeof(url), "%s://%s", scheme, address);
-  return t2_strdup(mem, url);
-}
-
-static int note_addresses(t2_entry *entry) {
-  const t2_allocator *mem = entry->options.allocator;
-  t2_entry_options *o = &entry->options;
-  t2_entry_strings *s = &entry->strings;
-  o->public_address = s->public_address = t2_strdup(mem, t2_server_address(entry->public_server));
-  o->uplink_address = s->uplink_address = t2_strdup(mem, t2_server_address(entry->uplink_server));
-  if (!s->public_address || !s->uplink_address) return T2_ERR_NOMEM;
-  o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
-  o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
-  return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
 }
 
 static int make_link(t2_entry *entry, char *detail, size_t size) {
@@ -224,6 +197,7 @@ static void init_members(t2_entry *entry) {
   t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys, entry->options.uplinks_max);
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
+  t2_entry_init_connections(entry);
   t2_timer_init(&entry->drain, on_drain_timer);
   t2_buf_init(&entry->route_text, entry->loop->mem);
 }
@@ -248,9 +222,7 @@ int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, c
   }
   init_members(entry);
   t2_entry_load_keys(entry);
-  err = open_public(entry, detail, size);
-  if (err == 0) err = open_uplink(entry, detail, size);
-  if (err == 0) err = note_addresses(entry);
+  err = t2_entry_listen(entry, detail, size);
   if (err == 0) err = make_link(entry, detail, size);
   if (err) {
     t2_entry_close(entry, NULL, NULL);
@@ -263,36 +235,25 @@ int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, c
 int t2_entry_start(t2_entry *entry) {
   if (entry->state != T2_ENTRY_STATE_NEW || entry->closing) return T2_ERR_STATE;
   entry->state = T2_ENTRY_STATE_RUNNING;
-  t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s, uplinks on %s", entry->id,
-            entry->options.public_address, entry->options.uplink_address);
+  const char *secure = entry->options.public_tls_address;
+  t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s%s%s, uplinks on %s", entry->id,
+            entry->options.public_address, secure ? " and, by TLS, on " : "", secure ? secure : "",
+            entry->options.uplink_address);
   t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_READY,
                                          .entry = entry->id,
                                          .public_address = entry->options.public_address,
-                                         .uplink_address = entry->options.uplink_address});
+                                         .uplink_address = entry->options.uplink_address,
+                                         .public_tls_address = secure});
   if (entry->state == T2_ENTRY_STATE_RUNNING) t2_link_start(entry->link);
   return 0;
 }
 
 /* ---- Ending ---- */
 
-static void on_server_close(void *user) {
-  t2_entry *entry = user;
-  entry->servers_open--;
-  t2_entry_settled(entry);
-}
-
-static void close_server(t2_entry *entry, t2_server **server) {
-  t2_server *closing = *server;
-  if (!closing) return;
-  *server = NULL;
-  t2_server_close(closing, on_server_close, entry);
-}
-
 static void close_all(t2_entry *entry) {
   t2_loop_timer_stop(entry->loop, &entry->drain);
   if (entry->link) t2_link_close(entry->link);
-  close_server(entry, &entry->public_server);
-  close_server(entry, &entry->uplink_server);
+  t2_entry_close_listeners(entry);
   t2_uplinks_close(&entry->uplinks);
 }
 
@@ -311,9 +272,11 @@ static void on_loop_close(t2_loop *loop, void *user) {
 static void dispose(t2_entry *entry) {
   entry->disposing = false;
   t2_uplinks_fini(&entry->uplinks);
+  t2_entry_ports_fini(&entry->ports);
   t2_keys_fini(&entry->keys);
   t2_buf_fini(&entry->route_text);
   if (entry->uplink_tls) t2_tls_unref(entry->uplink_tls);
+  if (entry->public_tls) t2_tls_unref(entry->public_tls);
   if (entry->link_tls) t2_tls_unref(entry->link_tls);
   t2_proxy_fini(&entry->public_proxy);
   t2_proxy_fini(&entry->uplink_proxy);
@@ -362,16 +325,9 @@ static void part(t2_entry *entry) {
   t2_entry_settled(entry);
 }
 
-static void on_public_drained(void *user) {
-  t2_entry *entry = user;
-  /* It may come from inside the drain, or from a connection's end: what follows does not. */
-  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_loop_timer_start(entry->loop, &entry->drain, 0);
-}
-
 static void on_drain_timer(t2_timer *timer) {
   t2_entry *entry = T2_CONTAINER_OF(timer, t2_entry, drain);
-  bool drained = entry->public_server && t2_server_connections(entry->public_server) == 0;
-  if (entry->state == T2_ENTRY_STATE_DRAINING && drained) {
+  if (entry->state == T2_ENTRY_STATE_DRAINING && t2_entry_public_connections(entry) == 0) {
     part(entry);
     return;
   }
@@ -389,7 +345,7 @@ void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms) {
             entry->public_proxy.active);
   t2_loop_timer_start(entry->loop, &entry->drain, timeout_ms);
   t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_DRAINING, .entry = entry->id});
-  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_server_drain(entry->public_server);
+  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_entry_drain_public(entry);
 }
 
 /* ---- What is known ---- */
@@ -408,6 +364,10 @@ const char *t2_entry_public_address(const t2_entry *entry) {
 
 const char *t2_entry_uplink_address(const t2_entry *entry) {
   return entry->options.uplink_address;
+}
+
+const char *t2_entry_public_tls_address(const t2_entry *entry) {
+  return entry->options.public_tls_address;
 }
 
 int t2_entry_is_ready(const t2_entry *entry) {

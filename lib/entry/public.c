@@ -20,22 +20,43 @@ static void on_done(t2_exchange *exchange, void *user) {
   t2_entry_session_end(&entry->uplinks.sessions, session);
 }
 
+void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange) {
+  exchange->on_done = on_done;
+  exchange->user = session;
+  t2_entry_session_begin(&entry->uplinks.sessions, session);
+}
+
 static void refuse(const t2_request *request, int err, t2_problem_at at, const char *detail) {
   t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
+}
+
+/* One protocol with or without a version (RFC 9110, 7.8), not a list of them. */
+static bool is_protocol(t2_str s) {
+  ptrdiff_t slash = t2_str_find(s, '/');
+  if (slash < 0) return t2_is_token(s);
+  size_t n = (size_t)slash;
+  return t2_is_token(t2_str_of(s.p, n)) && t2_is_token(t2_str_of(s.p + n + 1, s.n - n - 1));
+}
+
+/* An Upgrade becomes an extended CONNECT, which has no method of its own and no content but the tunnel's. */
+static bool may_upgrade(const t2_request *request, const t2_leg *leg) {
+  const t2_head *head = request->head;
+  if (!request->exchange->upgrade || !t2_h2_conn_leg_upgrades(leg)) return false;
+  if (request->h2) return !request->end;
+  return request->end && t2_str_eq(head->method, T2_STR("GET")) && is_protocol(head->protocol);
 }
 
 static void pass_on(t2_entry *entry, const t2_request *request, t2_entry_session *session,
                     const t2_route *route, t2_leg *leg) {
   t2_forward how = {
       .peer = t2_conn_peer_host(request->transport), .by = t2_str_c(entry->id), .prefix = route->prefix};
-  request->exchange->on_done = on_done;
-  request->exchange->user = session;
-  t2_entry_session_begin(&entry->uplinks.sessions, session);
-  t2_exchange_decline_upgrade(request->exchange, request->head);
+  t2_entry_begin(entry, session, request->exchange);
+  bool upgrade = may_upgrade(request, leg);
+  if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
   request->head->path = route->path;
   /* An HTTP/1.0 request may come without Host, and HTTP/2 knows none without an authority. */
   if (request->head->authority.n == 0) request->head->authority = t2_str_c(entry->options.public_address);
-  t2_exchange_connect(request->exchange, leg, request->head, request->end, &how,
+  t2_exchange_connect(request->exchange, leg, request->head, request->end && !upgrade, &how,
                       entry->options.response_timeout_ms);
 }
 
@@ -54,7 +75,7 @@ void t2_entry_on_public_request(const t2_request *request, void *user) {
   }
   t2_entry_session *session =
       t2_entry_sessions_find(&entry->uplinks.sessions, t2_str_c(route.session), t2_loop_now(entry->loop));
-  if (!session)
+  if (!session || session->kind != T2_KIND_HTTP)
     refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
   else if (session->max_streams && session->active >= session->max_streams)
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,

@@ -7,7 +7,12 @@ void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem
   t2_list_init(&sessions->idle);
 }
 
+static void release_port(t2_entry_sessions *sessions, t2_entry_session *session) {
+  if (session->port) sessions->on_port_unneeded(session);
+}
+
 static void forget(t2_entry_sessions *sessions, t2_entry_session *session) {
+  release_port(sessions, session);
   if (t2_list_linked(&session->idle)) sessions->idle_count--;
   t2_list_remove(&session->idle);
   t2_map_del(&sessions->map, t2_str_c(session->id));
@@ -26,6 +31,13 @@ t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id,
   if (!session || !t2_list_linked(&session->idle) || now_ms < session->known_until_ms) return session;
   forget(sessions, session);
   return NULL;
+}
+
+void t2_entry_sessions_sweep(t2_entry_sessions *sessions, uint64_t now_ms) {
+  T2_LIST_FOREACH(node, next, &sessions->idle) {
+    t2_entry_session *session = T2_LIST_ENTRY(node, t2_entry_session, idle);
+    if (now_ms >= session->known_until_ms) forget(sessions, session);
+  }
 }
 
 /* In use: not in the list of those that may be forgotten. */
@@ -55,6 +67,15 @@ static t2_entry_session *take(t2_entry_sessions *sessions, const char *id) {
   return NULL;
 }
 
+/* A name that was given up may have been taken again for something else. */
+static int settle_kind(t2_entry_sessions *sessions, t2_entry_session *session, t2_kind kind) {
+  if (session->kind == kind) return 0;
+  if (session->uplink_count) return T2_ERR_STATE;
+  release_port(sessions, session);
+  session->kind = kind;
+  return 0;
+}
+
 static int make_room(t2_entry_sessions *sessions, t2_entry_session *session) {
   if (session->max_uplinks && session->uplink_count >= session->max_uplinks) return T2_ERR_CONFLICT;
   if (session->uplink_count >= T2_ENTRY_UPLINKS_PER_SESSION_MAX) return T2_ERR_LIMIT;
@@ -72,9 +93,12 @@ int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticke
   t2_entry_session *session = take(sessions, ticket->session);
   if (!session) return T2_ERR_NOMEM;
   use(sessions, session);
-  session->max_uplinks = ticket->max_uplinks;
-  session->max_streams = ticket->max_streams;
-  int err = make_room(sessions, session);
+  int err = settle_kind(sessions, session, ticket->kind);
+  if (err == 0) {
+    session->max_uplinks = ticket->max_uplinks;
+    session->max_streams = ticket->max_streams;
+    err = make_room(sessions, session);
+  }
   if (err) {
     if (session->known_until_ms == 0)
       forget(sessions, session);
@@ -96,6 +120,11 @@ void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *ses
     rest(sessions, session);
     return;
   }
+}
+
+void t2_entry_sessions_ended(t2_entry_sessions *sessions, t2_str id) {
+  t2_entry_session *session = t2_map_get(&sessions->map, id);
+  if (session) session->known_until_ms = 1; /* long past; 0 is of one that has never had an uplink */
 }
 
 void t2_entry_session_begin(t2_entry_sessions *sessions, t2_entry_session *session) {

@@ -14,6 +14,7 @@
 #define T2_ENTRY_UPLINKS_PER_SESSION_MAX 256
 
 typedef struct t2_entry_uplink t2_entry_uplink;
+typedef struct t2_entry_port t2_entry_port;
 
 typedef struct t2_entry_session {
   t2_list idle;              /* in the table's list when it has neither uplinks nor exchanges */
@@ -22,6 +23,9 @@ typedef struct t2_entry_session {
   size_t active; /* exchanges under way; their holder calls t2_entry_session_end for each */
   uint32_t max_uplinks, max_streams; /* of the newest ticket; 0: no limit of its own */
   uint64_t known_until_ms;
+  uint64_t left_ms; /* when its last uplink went; uplinks.c's */
+  t2_kind kind;
+  t2_entry_port *port; /* TCP; ports.c's. NULL: none is open */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_entry_session;
 
@@ -31,6 +35,8 @@ typedef struct t2_entry_sessions {
   t2_map map;
   t2_list idle; /* idle longest first */
   size_t idle_count, idle_max;
+  void (*on_port_unneeded)(
+      t2_entry_session *session); /* it has one, and is forgotten or of another kind now */
 } t2_entry_sessions;
 
 void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem);
@@ -39,11 +45,17 @@ void t2_entry_sessions_fini(t2_entry_sessions *sessions);
 /* NULL when it is not known (any more). */
 t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id, uint64_t now_ms);
 /* Adds an uplink opened with that ticket, which lives until expires_ms. T2_ERR_CONFLICT: the session has as
- * many as its ticket allows; T2_ERR_LIMIT: T2_ENTRY_UPLINKS_PER_SESSION_MAX; T2_ERR_NOMEM. */
+ * many as its ticket allows; T2_ERR_STATE: it has some of another kind; T2_ERR_LIMIT:
+ * T2_ENTRY_UPLINKS_PER_SESSION_MAX; T2_ERR_NOMEM. */
 int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
                              t2_entry_uplink *uplink, t2_entry_session **out);
 void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *session,
                               const t2_entry_uplink *uplink);
+/* Forgets those that are not known any more. */
+void t2_entry_sessions_sweep(t2_entry_sessions *sessions, uint64_t now_ms);
+/* Its tickets are void: it is forgotten as soon as it has neither uplinks nor exchanges, unless it comes
+ * back. */
+void t2_entry_sessions_ended(t2_entry_sessions *sessions, t2_str id);
 /* An exchange begins, and ends. The session lives as long. */
 void t2_entry_session_begin(t2_entry_sessions *sessions, t2_entry_session *session);
 void t2_entry_session_end(t2_entry_sessions *sessions, t2_entry_session *session);

@@ -1,5 +1,6 @@
-/* What the parts of t2_entry share: entry.c (the object), public.c (public requests), registration.c (the
- * control plane). Included by these alone. */
+/* What the parts of t2_entry share: entry.c (the object), listeners.c, public.c (public requests),
+ * connections.c (on the ports of TCP sessions), registration.c (the control plane). Included by these alone.
+ */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
 
@@ -7,6 +8,7 @@
 #include <entry/uplinks.h>
 #include <proxy/link.h>
 #include <proxy/server.h>
+#include <proxy/tcp_leg.h>
 #include <tunnel2/entry.h>
 
 /*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──no public connection──▶ PARTING ──no uplink──▶ ENDED
@@ -21,7 +23,8 @@ typedef enum t2_entry_state {
 
 /* What the options' strings point to. */
 typedef struct t2_entry_strings {
-  char *control, *token, *domain, *public_url, *uplink_url, *public_address, *uplink_address, *keys_file;
+  char *control, *token, *domain, *public_url, *uplink_url, *public_address, *uplink_address, *keys_file,
+      *public_tls_address, *public_host, *tcp_address;
 } t2_entry_strings;
 
 struct t2_entry {
@@ -33,10 +36,14 @@ struct t2_entry {
   t2_proxy public_proxy; /* of the exchanges that are the entry's purpose */
   t2_proxy uplink_proxy; /* of what is asked of the uplink listener */
   t2_proxy control;      /* of its own requests */
-  t2_tls *uplink_tls, *link_tls;
-  t2_server *public_server, *uplink_server; /* NULL once closing */
+  t2_tls *uplink_tls, *public_tls, *link_tls;
+  /* NULL once closing, and where there is none: uplinks and the public may share one. */
+  t2_server *public_server, *public_tls_server, *uplink_server;
+  bool shared; /* uplink_server is the public's too */
   unsigned servers_open;
   t2_uplinks uplinks;
+  t2_entry_ports ports;
+  t2_tcp_legs tcp; /* connections on them */
   t2_link *link;
   t2_keys keys;
   t2_timer drain;
@@ -57,7 +64,32 @@ void t2_entry_end(t2_entry *entry, int err, const char *reason);
 /* Something is gone: goes on with a drain or a close. */
 void t2_entry_settled(t2_entry *entry);
 
+/* ---- listeners.c ---- */
+
+/* Opens what the options say, and notes the addresses in them. Errors as t2_entry_new. */
+int t2_entry_listen(t2_entry *entry, char *detail, size_t size);
+/* Public connections on all listeners. */
+size_t t2_entry_public_connections(const t2_entry *entry);
+/* No new public connections; those that are there end after what is under way. */
+void t2_entry_drain_public(t2_entry *entry);
+/* Closes them, as close_server does one: t2_entry_settled comes for each. */
+void t2_entry_close_listeners(t2_entry *entry);
+
+/* One public connection is gone: goes on with a drain. user is the entry. */
+void t2_entry_public_gone(void *user);
+
+/* ---- connections.c ---- */
+
+void t2_entry_init_connections(t2_entry *entry);
+/* After the listeners: from then on TCP sessions have ports, if the options give any. 0 or T2_ERR_NOMEM. */
+int t2_entry_open_ports(t2_entry *entry);
+/* At once: ports and connections. */
+void t2_entry_close_connections(t2_entry *entry);
+
 /* ---- public.c ---- */
+
+/* An exchange of the public's with the session begins. */
+void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange);
 
 /* A request on the public listener. */
 void t2_entry_on_public_request(const t2_request *request, void *user);

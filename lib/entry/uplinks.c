@@ -2,6 +2,7 @@
 #include <base/random.h>
 #include <entry/uplinks.h>
 #include <http/ptth.h>
+#include <stdio.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 #include <wire/token.h>
@@ -23,6 +24,7 @@ void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, co
   t2_list_init(&uplinks->list);
   t2_revocations_init(&uplinks->revocations, proxy->loop->mem);
   t2_entry_sessions_init(&uplinks->sessions, proxy->loop->mem);
+  uplinks->sessions.on_port_unneeded = t2_entry_port_close;
   t2_random_bytes(&uplinks->random, sizeof(uplinks->random));
 }
 
@@ -33,6 +35,16 @@ void t2_uplinks_fini(t2_uplinks *uplinks) {
 
 /* ---- Up, and gone ---- */
 
+/* Out of the session and the list. */
+static void take_off(t2_entry_uplink *uplink) {
+  t2_uplinks *uplinks = uplink->owner;
+  uplink->session->left_ms = t2_loop_now(uplinks->proxy->loop);
+  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
+  t2_list_remove(&uplink->node);
+  uplinks->count--;
+  t2_free(uplinks->proxy->loop->mem, uplink);
+}
+
 static void on_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
   t2_entry_uplink *uplink = user;
   t2_uplinks *uplinks = uplink->owner;
@@ -42,22 +54,11 @@ static void on_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
             err == 0  ? ""
             : *detail ? detail
                       : t2_strerror(err));
-  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
-  t2_list_remove(&uplink->node);
-  uplinks->count--;
-  t2_free(uplinks->proxy->loop->mem, uplink);
+  take_off(uplink);
   if (uplinks->on_gone) uplinks->on_gone(uplinks->user);
 }
 
 static const t2_h2_conn_ops h2_ops = {.on_close = on_close};
-
-static void drop(t2_entry_uplink *uplink) {
-  t2_uplinks *uplinks = uplink->owner;
-  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
-  t2_list_remove(&uplink->node);
-  uplinks->count--;
-  t2_free(uplinks->proxy->loop->mem, uplink);
-}
 
 static int add(t2_uplinks *uplinks, const t2_ticket *ticket, t2_entry_uplink **out) {
   const t2_allocator *mem = uplinks->proxy->loop->mem;
@@ -122,10 +123,39 @@ static int check_ticket(t2_uplinks *uplinks, const t2_head *head, t2_ticket *tic
 static void refuse_uplink(const t2_request *request, int err) {
   if (err == T2_ERR_CONFLICT)
     refuse(request, 409, "the session has as many uplinks here as its ticket allows");
+  else if (err == T2_ERR_STATE)
+    refuse(request, 409, "the session's uplinks here are of another kind");
   else if (err == T2_ERR_LIMIT)
     refuse(request, 503, "this entry has as many uplinks as it takes");
   else
     refuse(request, 503, NULL);
+}
+
+/* ---- TCP sessions ---- */
+
+/* False: the session has no port, and the request has been refused. */
+static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink,
+                     uint16_t asked) {
+  char detail[160] = "this entry has no ports for TCP sessions";
+  int err = T2_ERR_CONFLICT;
+  if (uplinks->ports)
+    err = t2_entry_ports_open(uplinks->ports, uplink->session, asked, detail, sizeof(detail));
+  if (err == 0) return true;
+  t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink of session %s was refused: %s",
+            uplink->session->id, detail);
+  take_off(uplink);
+  refuse(request, err == T2_ERR_CONFLICT ? 409 : 503, detail);
+  return false;
+}
+
+/* The 101 of a TCP session says where it can be reached: text is kept as long as the head. */
+static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, t2_head *answer,
+                       char *text, size_t size) {
+  uint16_t port = t2_entry_port_number(session);
+  if (port == 0) return 0;
+  bool v6 = strchr(uplinks->public_host, ':') != NULL;
+  snprintf(text, size, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", uplinks->public_host, (unsigned)port);
+  return t2_fields_add(&answer->fields, T2_STR(T2_PTTH_ADDRESS), t2_str_c(text));
 }
 
 /* The exchange with the 101 ends, and the connection turns round: this side asks from here on. */
@@ -133,18 +163,20 @@ static void turn_round(t2_uplinks *uplinks, const t2_request *request, t2_entry_
   t2_h2_conn_options options;
   t2_conn *conn = NULL;
   t2_head answer;
+  char address[320];
   t2_head_init(&answer, uplinks->proxy->loop->mem);
   int err = t2_ptth_accept(&answer);
+  if (err == 0) err = add_address(uplinks, uplink->session, &answer, address, sizeof(address));
   if (err == 0) conn = t2_h1_server_upgrade(request->h1, &answer);
   t2_head_fini(&answer);
   if (!conn) {
-    drop(uplink);
+    take_off(uplink);
     refuse(request, err ? 503 : 400, "nothing may be sent behind the request before the answer has come");
     return;
   }
   t2_h2_conn_options_init_uplink(&options, false);
   if (t2_h2_conn_new(&uplink->h2, uplinks->proxy, conn, &options, &h2_ops, uplink)) {
-    drop(uplink);
+    take_off(uplink);
     return;
   }
   uplinks->total++;
@@ -179,7 +211,7 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request) {
     int err = add(uplinks, &ticket, &uplink);
     if (err)
       refuse_uplink(request, err);
-    else
+    else if (ticket.kind == T2_KIND_HTTP || has_port(uplinks, request, uplink, ticket.port))
       turn_round(uplinks, request, uplink);
   }
 }
@@ -223,10 +255,23 @@ t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session) {
 
 /* ---- The end ---- */
 
+/* A TCP session that was ended gives its port back, unless a newer ticket of it has come. */
+static void release_port(t2_uplinks *uplinks, const t2_message *message) {
+  t2_entry_session *session =
+      message->session.n ? t2_map_get(&uplinks->sessions.map, message->session) : NULL;
+  if (!session || message->ticket_id.n) return;
+  for (size_t i = 0; i < session->uplink_count; i++)
+    if (!t2_revocations_covers(&uplinks->revocations, t2_str_c(session->id), T2_STR_NULL,
+                               session->uplinks[i]->issued_at))
+      return;
+  t2_entry_port_close(session);
+}
+
 void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message) {
   const t2_log *log = &uplinks->proxy->loop->log;
   int err = t2_revocations_add(&uplinks->revocations, message, t2_clock_wall_ms() / 1000);
   if (err) t2_log_at(log, WARN, "entry", "a revocation could not be kept: %s", t2_strerror(err));
+  if (message->ticket_id.n == 0) t2_entry_sessions_ended(&uplinks->sessions, message->session);
   T2_LIST_FOREACH(node, next, &uplinks->list) {
     t2_entry_uplink *uplink = T2_LIST_ENTRY(node, t2_entry_uplink, node);
     if (!t2_revocations_covers(&uplinks->revocations, t2_str_c(uplink->session->id),
@@ -236,6 +281,7 @@ void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message) {
               uplink->session->id);
     t2_h2_conn_close(uplink->h2, T2_ERR_FORBIDDEN);
   }
+  release_port(uplinks, message);
 }
 
 void t2_uplinks_drain(t2_uplinks *uplinks) {

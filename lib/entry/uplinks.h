@@ -2,6 +2,7 @@
 #ifndef T2_ENTRY_UPLINKS_H
 #define T2_ENTRY_UPLINKS_H
 
+#include <entry/ports.h>
 #include <entry/revocations.h>
 #include <entry/sessions.h>
 #include <proxy/h2_conn.h>
@@ -13,6 +14,8 @@ typedef struct t2_uplinks {
   const t2_keys *keys;
   t2_revocations revocations;
   t2_entry_sessions sessions;
+  t2_entry_ports *ports;   /* of TCP sessions; NULL: there are none */
+  const char *public_host; /* what their clients are told with the port; outlives this */
   t2_list list;
   size_t count, max;
   uint64_t total;              /* opened since the start */

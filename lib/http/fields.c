@@ -278,3 +278,14 @@ const char *t2_status_phrase(int status) {
   const char *phrase = at < phrases[class].n ? phrases[class].list[at] : NULL;
   return phrase ? phrase : "";
 }
+
+int t2_head_with(const t2_head *head, t2_str name, t2_str value, const t2_allocator *mem, t2_head *out) {
+  int err = 0;
+  *out = *head;
+  t2_fields_init(&out->fields, mem);
+  for (size_t i = 0; i < head->fields.n && err == 0; i++)
+    err = t2_fields_add(&out->fields, head->fields.list[i].name, head->fields.list[i].value);
+  if (err == 0) err = t2_fields_add(&out->fields, name, value);
+  if (err) t2_fields_fini(&out->fields);
+  return err;
+}

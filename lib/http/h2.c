@@ -10,6 +10,7 @@ void t2_h2_options_init(t2_h2_options *options) {
       .connection_window = 16 * 1024 * 1024,
       .field_section_max = 64 * 1024,
       .field_max = 128,
+      .patience = 1,
   };
 }
 
@@ -134,6 +135,7 @@ static ssize_t on_read_data(nghttp2_session *session, int32_t id, uint8_t *buf, 
     return NGHTTP2_ERR_DEFERRED;
   }
   *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+  t2_h2_watch_data(stream->h2, length, have);
   if (have > length) return (ssize_t)length;
   if (stream->ended) {
     *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -163,7 +165,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 }
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
-  (void)user;
+  if (frame->hd.type == NGHTTP2_RST_STREAM) t2_h2_watch_reset(user, frame->rst_stream.error_code);
   if (!(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) return 0;
   if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) return 0;
   t2_h2_stream *stream = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
@@ -174,6 +176,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 }
 
 int t2_h2_flush(t2_h2 *h2, t2_buf *out, size_t high_water) {
+  if (h2->no_memory) return T2_ERR_NOMEM;
   h2->target = out;
   h2->high_water = high_water;
   int err = nghttp2_session_send(h2->session);
@@ -190,6 +193,7 @@ static nghttp2_session_callbacks *make_callbacks(void) {
   nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
   nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, t2_h2_on_begin_frame);
   t2_h2_set_recv_callbacks(callbacks);
   return callbacks;
 }
@@ -208,6 +212,8 @@ static int make_session(t2_h2 *h2) {
   nghttp2_option_set_max_send_header_block_length(option, 2 * h2->options.field_section_max);
   /* Until the peer's SETTINGS come, no more than this many requests go out. */
   nghttp2_option_set_peer_max_concurrent_streams(option, 100);
+  nghttp2_option_set_builtin_recv_extension_type(option, NGHTTP2_PRIORITY_UPDATE);
+  t2_h2_watch_options(h2, option);
   int err = h2->options.server
                 ? nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &h2->nghttp2_mem)
                 : nghttp2_session_client_new3(&h2->session, callbacks, h2, option, &h2->nghttp2_mem);
@@ -217,7 +223,7 @@ static int make_session(t2_h2 *h2) {
 }
 
 static int submit_settings(t2_h2 *h2) {
-  nghttp2_settings_entry entries[5];
+  nghttp2_settings_entry entries[6];
   size_t n = 0;
   entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, h2->options.stream_window};
   entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
@@ -227,6 +233,8 @@ static int submit_settings(t2_h2 *h2) {
         (nghttp2_settings_entry){NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h2->options.concurrent_max};
     if (h2->options.extended_connect)
       entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1};
+    if (h2->options.priorities)
+      entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1};
   } else {
     entries[n++] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
   }
@@ -250,6 +258,7 @@ int t2_h2_new(t2_h2 **out, const t2_allocator *mem, const t2_h2_options *options
   t2_list_init(&h2->live);
   t2_list_init(&h2->spare);
   t2_h2_incoming_init(h2);
+  t2_h2_watch_init(h2);
   int err = make_session(h2);
   if (err == 0) err = submit_settings(h2);
   if (err) {
@@ -280,10 +289,14 @@ void t2_h2_free(t2_h2 *h2) {
 }
 
 int t2_h2_feed(t2_h2 *h2, const uint8_t *bytes, size_t n) {
+  if (h2->gave_up_for != T2_H2_ABUSES) return T2_ERR_PROTOCOL;
   ssize_t taken = nghttp2_session_mem_recv(h2->session, bytes, n);
+  /* What is no HTTP/2 at all, or was given up, is told why. */
+  if (taken < 0 && taken != NGHTTP2_ERR_NOMEM)
+    nghttp2_session_terminate_session(h2->session, taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                                                : NGHTTP2_PROTOCOL_ERROR);
   if (t2_h2_wants_write(h2)) t2_h2_wake(h2);
-  if (taken < 0) return error_of_nghttp2((int)taken);
-  return 0;
+  return taken < 0 ? error_of_nghttp2((int)taken) : 0;
 }
 
 bool t2_h2_wants_write(const t2_h2 *h2) {
@@ -426,7 +439,8 @@ void t2_h2_stream_reset(t2_h2_stream *stream, uint32_t code) {
   if (stream->reset) return;
   stream->reset = true;
   stream->code = code;
-  nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code);
+  if (nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code))
+    stream->h2->no_memory = true;
   t2_h2_wake(stream->h2);
 }
 
@@ -440,7 +454,7 @@ void t2_h2_stream_abandon(t2_h2_stream *stream) {
 void t2_h2_stream_consume(t2_h2_stream *stream, size_t n) {
   if (n > stream->unconsumed) n = stream->unconsumed;
   stream->unconsumed -= n;
-  nghttp2_session_consume(stream->h2->session, stream->id, n);
+  nghttp2_session_consume_stream(stream->h2->session, stream->id, n);
   if (t2_h2_wants_write(stream->h2)) t2_h2_wake(stream->h2);
 }
 
@@ -450,8 +464,17 @@ size_t t2_h2_stream_count(const t2_h2 *h2) {
   return h2->live_count;
 }
 
+t2_h2_stream *t2_h2_stream_next(const t2_h2 *h2, const t2_h2_stream *stream) {
+  t2_list *next = stream ? stream->node.next : h2->live.next;
+  return next == &h2->live ? NULL : T2_LIST_ENTRY(next, t2_h2_stream, node);
+}
+
 uint32_t t2_h2_peer_concurrent_max(const t2_h2 *h2) {
   return nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+}
+
+bool t2_h2_peer_extended_connect(const t2_h2 *h2) {
+  return nghttp2_session_get_remote_settings(h2->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
 size_t t2_h2_capacity(const t2_h2 *h2) {

@@ -10,6 +10,7 @@
 
 #include <base/list.h>
 #include <http/fields.h>
+#include <http/h2_guard.h>
 
 /* Error codes (RFC 9113, 7). */
 #define T2_H2_NO_ERROR          0u
@@ -54,6 +55,8 @@ typedef struct t2_h2_callbacks {
    * have acted on it (REFUSED_STREAM, or beyond GOAWAY's last stream). */
   void (*on_stream_close)(t2_h2_stream *stream, uint32_t code, bool unprocessed, void *user);
   void (*on_settings)(t2_h2 *h2, void *user);
+  /* The peer has acknowledged ours: it goes by them from here on. */
+  void (*on_settled)(t2_h2 *h2, void *user);
   void (*on_goaway)(t2_h2 *h2, uint32_t code, void *user);
   void (*on_pong)(t2_h2 *h2, void *user);
   /* There may be output: t2_h2_flush should be called soon. Comes from any t2_h2_* call. */
@@ -69,9 +72,11 @@ typedef struct t2_h2_options {
   size_t field_section_max;   /* bytes as RFC 9113, 6.5.2 counts them */
   size_t field_max;           /* fields in a section */
   bool extended_connect;      /* server: offer RFC 8441 */
+  bool priorities;            /* server: the client says what goes first (RFC 9218); else all share alike */
+  uint32_t patience;          /* with what h2_guard.h counts; see there */
 } t2_h2_options;
 
-/* server false, 1,000 streams, 1 MiB, 16 MiB, 64 KiB, 128. */
+/* server false, 1,000 streams, 1 MiB, 16 MiB, 64 KiB, 128, a patience of 1. */
 void t2_h2_options_init(t2_h2_options *options);
 
 /* Submits the settings as well. 0 or T2_ERR_NOMEM. */
@@ -79,7 +84,8 @@ int t2_h2_new(t2_h2 **out, const t2_allocator *mem, const t2_h2_options *options
               const t2_h2_callbacks *callbacks, void *user);
 /* Closes live streams (on_stream_close with CANCEL) and frees. Not from inside a callback. */
 void t2_h2_free(t2_h2 *h2);
-/* 0; T2_ERR_PROTOCOL, or T2_ERR_NOMEM: a GOAWAY may be left to flush, then close. */
+/* 0; T2_ERR_PROTOCOL, also when the peer did too much of what h2_guard.h counts, or T2_ERR_NOMEM: a GOAWAY
+ * may be left to flush, then close. */
 int t2_h2_feed(t2_h2 *h2, const uint8_t *bytes, size_t n);
 /* Appends frames to out while t2_buf_len(out) < high_water. 0 or T2_ERR_NOMEM. */
 int t2_h2_flush(t2_h2 *h2, t2_buf *out, size_t high_water);
@@ -90,6 +96,8 @@ bool t2_h2_over(const t2_h2 *h2);
 /* Client: opens a stream. The head is copied as needed. 0, T2_ERR_LIMIT (the peer's bound on streams, or ids
  * used up), T2_ERR_CLOSED (GOAWAY came), T2_ERR_INVALID, T2_ERR_NOMEM. */
 int t2_h2_request(t2_h2 *h2, const t2_head *head, bool end, t2_h2_stream **out);
+/* Client: does the server take an extended CONNECT (RFC 8441, 3)? */
+bool t2_h2_peer_extended_connect(const t2_h2 *h2);
 /* How many more streams the peer lets us open now. */
 size_t t2_h2_capacity(const t2_h2 *h2);
 /* The peer's SETTINGS_MAX_CONCURRENT_STREAMS. */
@@ -108,6 +116,14 @@ void t2_h2_stream_abandon(t2_h2_stream *stream);
 void t2_h2_stream_consume(t2_h2_stream *stream, size_t n);
 
 size_t t2_h2_stream_count(const t2_h2 *h2);
+/* Walks the streams: the first after NULL; NULL at the end. The one given must still be there. */
+t2_h2_stream *t2_h2_stream_next(const t2_h2 *h2, const t2_h2_stream *stream);
+/* The clock, for what is bounded by time; before feed and flush. */
+void t2_h2_tick(t2_h2 *h2, uint64_t now_ms);
+/* How often the peer has done it. */
+uint64_t t2_h2_abuse_count(const t2_h2 *h2, t2_h2_abuse abuse);
+/* What the connection was given up for, with ENHANCE_YOUR_CALM; T2_H2_ABUSES: it was not. */
+t2_h2_abuse t2_h2_gave_up_for(const t2_h2 *h2);
 /* Server: GOAWAY that lets streams under way, and those already sent, finish: the notice first, and by a
  * second call the last word. */
 int t2_h2_drain(t2_h2 *h2, bool last_word);

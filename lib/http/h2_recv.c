@@ -11,7 +11,8 @@ static void incoming_reset(t2_h2 *h2) {
     nghttp2_rcbuf_decref(in->held[i]);
   in->held_count = 0;
   in->bytes = 0;
-  in->too_large = in->no_memory = false;
+  in->too_large = in->no_memory = in->malformed = false;
+  in->host = T2_STR_NULL;
   t2_head_reset(&in->head);
 }
 
@@ -64,14 +65,22 @@ static void set_pseudo(t2_head *head, t2_str name, t2_str value) {
     set_status(head, value);
 }
 
-static int add_field(t2_head *head, t2_str name, t2_str value, bool sensitive) {
+/* What says something else than :authority, or than another Host, would be a request for two places (RFC
+ * 9113, 8.3.1). */
+static void set_host(t2_h2_incoming *in, t2_str value) {
+  if (in->host.p && !t2_str_eq_nocase(in->host, value)) in->malformed = true;
+  in->host = value;
+}
+
+static int add_field(t2_h2_incoming *in, t2_str name, t2_str value, bool sensitive) {
+  t2_head *head = &in->head;
   if (t2_str_eq(name, T2_STR("content-length"))) {
     uint64_t length = 0;
     if (t2_str_u64(value, INT64_MAX, &length) == 0) head->content_length = (int64_t)length;
     return 0;
   }
   if (t2_str_eq(name, T2_STR("host"))) {
-    if (head->authority.n == 0) head->authority = value;
+    set_host(in, value);
     return 0;
   }
   int err = t2_fields_add(&head->fields, name, value);
@@ -87,7 +96,19 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
   t2_h2_stream *stream = t2_h2_stream_take(h2, frame->hd.stream_id);
   if (!stream) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
+  /* Who does not say what goes first gets a bit of everything, rather than one after the other. */
+  const nghttp2_extpri alike = {.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+  if (h2->options.priorities)
+    nghttp2_session_change_extpri_stream_priority(session, frame->hd.stream_id, &alike, 0);
   return 0;
+}
+
+/* CR, LF, NUL and the like: nghttp2 would only leave the field out; the head is malformed (RFC 9113, 8.2.1).
+ */
+static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                             size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *user) {
+  (void)session, (void)frame, (void)name, (void)name_n, (void)value, (void)value_n, (void)flags, (void)user;
+  return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name,
@@ -100,6 +121,8 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
   in->bytes += n.n + v.n + 32;
   if (in->bytes > h2->options.field_section_max || in->head.fields.n >= h2->options.field_max)
     in->too_large = true;
+  if (in->bytes > T2_H2_BOMB_FACTOR * h2->options.field_section_max && !t2_h2_watch(h2, T2_H2_HEAD_BOMBS))
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
   if (in->too_large || in->no_memory) return 0;
   bool pseudo = n.n > 0 && n.p[0] == ':';
   if (pseudo) in->trailers = false;
@@ -108,7 +131,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
   if (err == 0 && pseudo)
     set_pseudo(&in->head, n, v);
   else if (err == 0)
-    err = add_field(&in->head, n, v, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);
+    err = add_field(in, n, v, (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0);
   if (err) in->no_memory = true;
   return 0;
 }
@@ -129,8 +152,12 @@ static void refuse_head(t2_h2 *h2, t2_h2_stream *stream, bool request) {
 
 /* nghttp2 lets more characters pass in a request's control data than HTTP/1.1 has room for; this is what it
  * has not checked. */
-static bool well_formed(const t2_h2 *h2, const t2_head *head) {
+static bool well_formed(t2_h2 *h2, t2_head *head) {
+  t2_h2_incoming *in = &h2->incoming;
   if (!h2->options.server) return head->status >= 100;
+  if (head->authority.n && in->host.p) set_host(in, head->authority);
+  if (in->malformed) return false;
+  if (head->authority.n == 0) head->authority = in->host;
   if (head->authority.n && !t2_is_authority(head->authority)) return false;
   if (t2_str_eq(head->method, T2_STR("CONNECT")) && head->protocol.n == 0) return head->authority.n > 0;
   if (t2_str_eq(head->path, T2_STR("*"))) return t2_str_eq(head->method, T2_STR("OPTIONS"));
@@ -153,6 +180,11 @@ static void on_headers_frame(t2_h2 *h2, t2_h2_stream *stream, const nghttp2_fram
   }
 }
 
+static void on_settings_frame(t2_h2 *h2, bool ack) {
+  void (*told)(t2_h2 * h2, void *user) = ack ? h2->callbacks.on_settled : h2->callbacks.on_settings;
+  if (told) told(h2, h2->user);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
   t2_h2 *h2 = user;
   t2_h2_stream *stream =
@@ -163,14 +195,14 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     incoming_reset(h2);
     break;
   case NGHTTP2_DATA:
+    if (!t2_h2_watch_padding(h2, frame)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (!stream || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM)) break;
     stream->remote_ended = true;
     if (!stream->reset && !stream->abandoned && h2->callbacks.on_end)
       h2->callbacks.on_end(stream, NULL, h2->user);
     break;
   case NGHTTP2_SETTINGS:
-    if (!(frame->hd.flags & NGHTTP2_FLAG_ACK) && h2->callbacks.on_settings)
-      h2->callbacks.on_settings(h2, h2->user);
+    on_settings_frame(h2, (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0);
     break;
   case NGHTTP2_PING:
     if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && h2->callbacks.on_pong) h2->callbacks.on_pong(h2, h2->user);
@@ -194,6 +226,9 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     nghttp2_session_consume(session, id, n);
     return 0;
   }
+  /* The connection's window is given back as bytes come: what the user holds is bounded by each stream's own,
+   * so that streams that stand still never stop those that move. */
+  nghttp2_session_consume_connection(session, n);
   stream->unconsumed += n;
   h2->callbacks.on_data(stream, bytes, n, h2->user);
   return 0;
@@ -204,9 +239,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
   t2_h2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
   if (!stream) return 0;
   nghttp2_session_set_stream_user_data(session, id, NULL);
-  /* What was never consumed must not eat the connection's window for good, nor be counted twice if the user
-   * consumes it now. */
-  if (stream->unconsumed) nghttp2_session_consume_connection(session, stream->unconsumed);
+  if (stream->remote_ended) t2_h2_watch_ended(h2, id);
   stream->unconsumed = 0;
   /* What was refused here may have ended by itself before the RST_STREAM went out. */
   if (stream->reset && code == NGHTTP2_NO_ERROR) code = stream->code;
@@ -220,6 +253,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 void t2_h2_set_recv_callbacks(nghttp2_session_callbacks *callbacks) {
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
   nghttp2_session_callbacks_set_on_header_callback2(callbacks, on_header);
+  nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);

@@ -1,4 +1,5 @@
-/* What h2.c (the calls) and h2_recv.c (nghttp2's callbacks) share. Included by these two alone. */
+/* What h2.c (the calls), h2_recv.c (nghttp2's callbacks) and h2_watch.c (bounds) share. Included by these
+ * alone. */
 #ifndef T2_HTTP_H2_SESSION_H
 #define T2_HTTP_H2_SESSION_H
 
@@ -8,6 +9,10 @@
 #define T2_H2_SPARE_STREAMS 256   /* kept for use again */
 #define T2_H2_SPARE_BYTES   16384 /* of output memory kept in each */
 
+#define T2_H2_PAST_MAX          128 /* streams that are remembered */
+#define T2_H2_CONTINUATIONS_MAX 7   /* of one head, which is more than any that is taken has; nghttp2 has 8 */
+#define T2_H2_BOMB_FACTOR       16  /* heads up to so many times what is taken are answered, one by one */
+
 /* The head being received: header blocks are never interleaved (RFC 9113, 4.3), so one per connection does.
  * Its views point into nghttp2's reference-counted strings, held until the head was handed over. */
 typedef struct t2_h2_incoming {
@@ -16,7 +21,10 @@ typedef struct t2_h2_incoming {
   size_t held_count, held_cap;
   size_t bytes; /* as RFC 9113, 6.5.2 counts */
   bool too_large, no_memory;
-  bool trailers; /* without pseudo-fields */
+  bool trailers;  /* without pseudo-fields */
+  bool malformed; /* what nghttp2 lets pass */
+  t2_str host;
+  unsigned continuations;
 } t2_h2_incoming;
 
 struct t2_h2 {
@@ -35,7 +43,15 @@ struct t2_h2 {
   t2_buf *target; /* during t2_h2_flush */
   size_t high_water;
   bool going; /* the peer's GOAWAY came */
+  t2_h2_guard guard;
+  t2_h2_abuse gave_up_for;
+  /* Server: the streams opened last, each id twice, and one more when the peer has ended it: nothing may come
+   * on it any more. */
+  uint32_t past[T2_H2_PAST_MAX];
+  size_t past_next;
+  int32_t newest;
   bool freeing;
+  bool no_memory; /* something that must be said could not be: the connection can't go on */
 };
 
 /* A zeroed stream in the live list, or NULL. */
@@ -47,5 +63,21 @@ void t2_h2_set_recv_callbacks(nghttp2_session_callbacks *callbacks);
 void t2_h2_incoming_init(t2_h2 *h2);
 void t2_h2_incoming_fini(t2_h2 *h2);
 void t2_h2_wake(t2_h2 *h2);
+
+/* ---- h2_watch.c ---- */
+
+void t2_h2_watch_init(t2_h2 *h2);
+/* Bounds of nghttp2's own, which are wider than ours. */
+void t2_h2_watch_options(const t2_h2 *h2, nghttp2_option *option);
+/* Counts it. False: that was once too often, and the GOAWAY is on its way. */
+bool t2_h2_watch(t2_h2 *h2, t2_h2_abuse abuse);
+int t2_h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
+/* A DATA frame has come whole: is it one of padding alone, once too often? */
+bool t2_h2_watch_padding(t2_h2 *h2, const nghttp2_frame *frame);
+/* Server: the peer has ended the stream, or given it up. */
+void t2_h2_watch_ended(t2_h2 *h2, int32_t id);
+/* A frame was sent: a DATA frame of `length` bytes of content, of `have` that there were; or a RST_STREAM. */
+void t2_h2_watch_data(t2_h2 *h2, size_t length, size_t have);
+void t2_h2_watch_reset(t2_h2 *h2, uint32_t code);
 
 #endif

@@ -30,7 +30,7 @@ static const known at_uplink[] = {
      {503, "session-unavailable", "The session has no client now", "destination_unavailable", 1}},
     {T2_ERR_LIMIT, {503, "session-busy", "The session is at its limit", "connection_limit_reached", 1}},
     {T2_ERR_CLOSED, {502, "uplink-lost", "The client was lost", "connection_terminated", 0}},
-    {T2_ERR_CANCELLED, {502, "uplink-lost", "The client was lost", "connection_terminated", 0}},
+    {T2_ERR_CANCELLED, {502, "answer-lost", "The client gave no whole answer", "connection_terminated", 0}},
     {T2_ERR_IO, {502, "uplink-lost", "The client was lost", "connection_terminated", 0}},
     {T2_ERR_TIMEOUT,
      {504, "uplink-timeout", "The client did not answer in time", "http_response_timeout", 0}},
@@ -58,12 +58,16 @@ static const known at_origin[] = {
      {503, "origin-unavailable", "The origin is not available", "destination_unavailable", 1}},
     {T2_ERR_INVALID,
      {400, "bad-request", "The request cannot be said to the origin", "http_request_error", 0}},
+    {T2_ERR_UNSUPPORTED,
+     {501, "not-implemented", "The origin does not offer this", "http_request_denied", 0}},
 };
 
 /* To the origin, where it differs from a connection that is there. */
 static const known at_dial[] = {
     {T2_ERR_TIMEOUT,
      {504, "origin-timeout", "Connecting to the origin took too long", "connection_timeout", 0}},
+    {T2_ERR_FORBIDDEN,
+     {502, "origin-refused", "The origin may not be connected to", "connection_refused", 0}},
 };
 
 static const known at_local[] = {
@@ -115,6 +119,7 @@ static const t2_problem of_status[] = {
     {413, "content-too-large", "Content Too Large", NULL, 0},
     {414, "uri-too-long", "URI Too Long", NULL, 0},
     {415, "unsupported-media-type", "Unsupported Media Type", NULL, 0},
+    {416, "range-not-satisfiable", "Range Not Satisfiable", NULL, 0},
     {417, "expectation-failed", "Expectation Failed", NULL, 0},
     {421, "misdirected-request", "Misdirected Request", NULL, 0},
     {422, "unprocessable-content", "Unprocessable Content", NULL, 0},

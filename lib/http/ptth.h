@@ -9,6 +9,9 @@
 #define T2_PTTH_PATH     "/.well-known/tunnel2/uplink"
 #define T2_PTTH_PROTOCOL "ptth"
 
+/* A field of the 101, where the session has an address of its own: "tcp://HOST:PORT". */
+#define T2_PTTH_ADDRESS "tunnel2-address"
+
 /* The dialling side's request: authority, and "Bearer <ticket>" (both outlive head). 0 or T2_ERR_NOMEM. */
 int t2_ptth_request(t2_head *head, t2_str authority, t2_str authorization);
 /* Does this request ask for an uplink's path? */

@@ -239,6 +239,11 @@ void t2_conn_finish(t2_conn *conn, uint64_t linger_ms) {
   t2_conn_input_start(conn);
 }
 
+void t2_conn_keepalive(t2_conn *conn, unsigned seconds) {
+  if (conn->uv.handle.type == UV_TCP && conn->state != CONN_CLOSING)
+    (void)uv_tcp_keepalive(&conn->uv.tcp, 1, seconds);
+}
+
 /* ---- What is known of it ---- */
 
 t2_loop *t2_conn_loop(const t2_conn *conn) {

@@ -69,6 +69,9 @@ void t2_conn_close(t2_conn *conn, int err);
 void t2_conn_reset(t2_conn *conn, int err);
 bool t2_conn_closing(const t2_conn *conn);
 
+/* TCP keepalive: a peer that is silent for so long is probed, and found out when it is gone. */
+void t2_conn_keepalive(t2_conn *conn, unsigned seconds);
+
 t2_loop *t2_conn_loop(const t2_conn *conn);
 bool t2_conn_is_tls(const t2_conn *conn);
 /* The protocol ALPN chose, or empty. */

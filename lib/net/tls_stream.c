@@ -19,6 +19,7 @@
 
 struct t2_tls_stream {
   t2_tls *tls;
+  t2_tls_identity *identity; /* a server's, as it was when the stream began */
   mbedtls_ssl_context ssl;
   const uint8_t *in; /* what is left of the ciphertext lent */
   size_t in_n;
@@ -169,7 +170,8 @@ int t2_tls_stream_new(t2_tls_stream **stream, t2_tls *tls, t2_str server_name) {
   if (!tls->is_server && !t2_address_is_literal(name) && !t2_tls_name_valid(name)) return T2_ERR_INVALID;
   t2_tls_stream *s = stream_new(tls, name);
   if (!s) return T2_ERR_NOMEM;
-  int err = mbedtls_ssl_setup(&s->ssl, &tls->conf);
+  if (tls->is_server) s->identity = t2_tls_identity_ref(tls->identity);
+  int err = mbedtls_ssl_setup(&s->ssl, s->identity ? t2_tls_identity_conf(s->identity) : &tls->conf);
   if (err == 0 && !tls->is_server) err = setup_client(s);
   if (err) {
     t2_tls_stream_free(s);
@@ -184,6 +186,7 @@ void t2_tls_stream_free(t2_tls_stream *s) {
   if (!s) return;
   const t2_allocator *mem = s->tls->mem;
   mbedtls_ssl_free(&s->ssl);
+  if (s->identity) t2_tls_identity_unref(s->identity);
   t2_tls_unref(s->tls);
   t2_buf_fini(&s->kept);
   t2_buf_fini(&s->out);

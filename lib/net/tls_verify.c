@@ -61,6 +61,14 @@ bool t2_tls_name_matches(const mbedtls_x509_crt *cert, t2_str name) {
   return false;
 }
 
+bool t2_tls_name_matches_exactly(const mbedtls_x509_crt *cert, t2_str name) {
+  for (const mbedtls_x509_sequence *san = &cert->subject_alt_names; san; san = san->next) {
+    t2_str value = t2_str_of((const char *)san->buf.p, san->buf.len);
+    if (value.p && (san->buf.tag & TAG_NUMBER) == SAN_DNS && t2_str_eq_nocase(value, name)) return true;
+  }
+  return false;
+}
+
 /* ---- Sentences ---- */
 
 void t2_tls_verify_sentence(const t2_tls *tls, t2_str name, uint32_t flags, char *out, size_t size) {

@@ -53,7 +53,9 @@ static void identify(t2_exchange *exchange, const t2_head *request) {
   memcpy(exchange->method, request->method.p, n);
   exchange->method[n] = 0;
   exchange->head_request = t2_str_eq(request->method, T2_STR("HEAD"));
-  exchange->upgrade = request->protocol.n > 0;
+  exchange->upgrade = request->protocol.n > 0 && request->protocol.n <= T2_UPGRADE_MAX;
+  if (exchange->upgrade) memcpy(exchange->protocol, request->protocol.p, request->protocol.n);
+  exchange->protocol[exchange->upgrade ? request->protocol.n : 0] = 0;
   exchange->connect = exchange->upgrade || t2_str_eq(request->method, T2_STR("CONNECT"));
 }
 
@@ -71,6 +73,7 @@ t2_exchange *t2_exchange_new(t2_proxy *proxy, t2_leg *down, const t2_head *reque
   }
   memset(exchange, 0, offsetof(t2_exchange, request_id));
   exchange->on_done = NULL;
+  exchange->on_response = NULL;
   exchange->user = NULL;
   t2_list_init(&exchange->node);
   t2_timer_init(&exchange->timer, on_timer);
@@ -218,9 +221,15 @@ static void on_timer(t2_timer *timer) {
   leave(exchange);
 }
 
+/* It is upstream's turn when the request is whole, or more of it waits to be taken, or a tunnel to be
+ * granted; while the asker has still to say something, the time is not upstream's. */
 static void expect_response(t2_exchange *exchange) {
-  if (exchange->response_timeout_ms && !exchange->response_headed && !exchange->finished)
-    t2_loop_timer_start(exchange->proxy->loop, &exchange->timer, exchange->response_timeout_ms);
+  t2_loop *loop = exchange->proxy->loop;
+  if (!exchange->response_timeout_ms || exchange->response_headed || exchange->finished) return;
+  if (exchange->request_ended || exchange->connect || exchange->untaken)
+    t2_loop_timer_start(loop, &exchange->timer, exchange->response_timeout_ms);
+  else
+    t2_loop_timer_stop(loop, &exchange->timer);
 }
 
 /* ---- What passes through ---- */
@@ -250,6 +259,26 @@ void t2_exchange_connect(t2_exchange *exchange, t2_leg *up, const t2_head *reque
   leave(exchange);
 }
 
+/* What the leg before had been given is not counted again, and what it had not reported as consumed the next
+ * one reports. A leg that puts another in its place stops being exchange->up within its `head`. */
+void t2_exchange_hand_over(t2_leg *from, t2_leg *to, const t2_held *request, bool again) {
+  t2_exchange *exchange = from->exchange;
+  size_t n = t2_buf_len(&request->content);
+  enter(exchange);
+  from->exchange = NULL;
+  exchange->up = to;
+  to->exchange = exchange;
+  to->upstream = true;
+  exchange->repeated = exchange->repeated || again;
+  int err = to->ops->head(to, request->head, request->ended && n == 0 && !request->trailers);
+  if (err == 0 && exchange->up && n)
+    err = exchange->up->ops->data(exchange->up, t2_buf_head(&request->content), n);
+  if (err == 0 && exchange->up && request->ended && (n || request->trailers))
+    err = exchange->up->ops->end(exchange->up, request->trailers ? &request->trailers->fields : NULL);
+  if (err) leg_failed(exchange, exchange->up, err);
+  leave(exchange);
+}
+
 void t2_exchange_head(t2_leg *from, const t2_head *response, bool end) {
   t2_exchange *exchange = from->exchange;
   if (!exchange || from != exchange->up || exchange->response_headed) return;
@@ -267,6 +296,11 @@ void t2_exchange_head(t2_leg *from, const t2_head *response, bool end) {
   if (proxy->via) {
     t2_head_reset(&proxy->head_scratch);
     err = t2_forward_response(response, t2_str_c(proxy->by), &proxy->head_scratch, &proxy->text_scratch);
+    response = &proxy->head_scratch;
+  } else if (exchange->on_response) {
+    t2_head_reset(&proxy->head_scratch);
+    err =
+        exchange->on_response(exchange, response, &proxy->head_scratch, &proxy->text_scratch, exchange->user);
     response = &proxy->head_scratch;
   }
   if (err == 0) err = exchange->down->ops->head(exchange->down, response, final && end);
@@ -288,7 +322,8 @@ void t2_exchange_data(t2_leg *from, const uint8_t *bytes, size_t n) {
     to = exchange->up;
     exchange->request_bytes += n;
     exchange->proxy->bytes_up += n;
-    expect_response(exchange);
+    exchange->untaken += n;
+    if (exchange->untaken == n) expect_response(exchange);
   } else {
     to = exchange->down;
     exchange->response_bytes += n;
@@ -322,5 +357,9 @@ void t2_exchange_consumed(t2_leg *from, size_t n) {
   t2_exchange *exchange = from->exchange;
   if (!exchange || n == 0) return;
   t2_leg *giver = from == exchange->down ? exchange->up : exchange->down;
+  if (from == exchange->up) {
+    exchange->untaken -= n < exchange->untaken ? n : exchange->untaken;
+    if (!exchange->request_ended) expect_response(exchange);
+  }
   if (giver) giver->ops->consumed(giver, n);
 }

@@ -22,8 +22,10 @@
 #include <http/forward.h>
 #include <http/problem.h>
 #include <net/loop.h>
+#include <proxy/held.h>
 
-#define T2_LEG_WINDOW (128 * 1024) /* bytes a leg may have given and not yet seen consumed */
+#define T2_UPGRADE_MAX 31 /* characters of a protocol to upgrade to; a longer one is not asked for */
+#define T2_LEG_WINDOW  (128 * 1024) /* bytes a leg may have given and not yet seen consumed */
 
 typedef struct t2_exchange t2_exchange;
 typedef struct t2_leg t2_leg;
@@ -93,14 +95,21 @@ struct t2_exchange {
   bool upgrade; /* by an Upgrade, or an extended CONNECT: what accepts it is a 101, by whatever protocol */
   bool head_request; /* HEAD: the response has no content */
   bool finished;
+  bool repeated;  /* the request has been given to a second upstream leg, since the first did not act on it */
   unsigned depth; /* calls under way */
   int status;     /* of the final response head; 0: none yet */
   int error;      /* what it failed with */
   uint64_t request_bytes, response_bytes;
+  size_t untaken; /* bytes of the request that the upstream leg has not reported as consumed */
   char request_id[T2_REQUEST_ID_MAX + 1];
   char method[16];
+  char protocol[T2_UPGRADE_MAX + 1]; /* that an upgrade asks for */
   /* Called once at the end, before the memory is used again. */
   void (*on_done)(t2_exchange *exchange, void *user);
+  /* Changes the head of a response, 1xx included, on its way downstream: fills `out`, whose fields may point
+   * into `in` and into scratch (reset by the callee). 0 or an error. NULL: heads pass as they are. Not where
+   * the proxy says `via`. */
+  int (*on_response)(t2_exchange *exchange, const t2_head *in, t2_head *out, t2_buf *scratch, void *user);
   void *user;
 };
 
@@ -121,6 +130,11 @@ void t2_exchange_refuse_with(t2_exchange *exchange, const t2_problem *problem, c
 /* An HTTP/1.1 Upgrade that will not be granted: the request goes on as if it had not been asked (RFC 9110,
  * 7.8). Before t2_exchange_connect. */
 void t2_exchange_decline_upgrade(t2_exchange *exchange, t2_head *request);
+
+/* Puts another upstream leg in the place of `from`, which is out of the exchange then, and is not told
+ * `closed`: `to` is given the request from its beginning. Nothing of an answer may have come. again: `from`
+ * had begun on it, which is done once in an exchange. `request` may be freed after the call. */
+void t2_exchange_hand_over(t2_leg *from, t2_leg *to, const t2_held *request, bool again);
 
 /* Called by legs. For a downstream leg head is not used (the request's head goes through
  * t2_exchange_connect). */

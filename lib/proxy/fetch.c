@@ -83,7 +83,8 @@ static void fetch_consumed(t2_leg *leg, size_t n) {
  * error. */
 static void fetch_closed(t2_leg *leg, int err) {
   t2_fetch *fetch = fetch_of(leg);
-  conclude(fetch, err ? err : fetch->exchange->error);
+  int why = fetch->exchange->error;
+  conclude(fetch, why ? why : err);
 }
 
 static const t2_leg_ops fetch_ops = {

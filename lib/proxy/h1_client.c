@@ -1,4 +1,6 @@
+#include <proxy/dial_failure.h>
 #include <proxy/h1_client.h>
+#include <proxy/websocket.h>
 #include <tunnel2/error.h>
 
 #define LINGER_MS 2000
@@ -80,21 +82,6 @@ static void settle(t2_h1_client *client) {
 
 static const t2_conn_ops conn_ops;
 
-static const char *dial_failure(int err) {
-  switch (err) {
-  case T2_ERR_REFUSED:
-    return "the origin refused the connection";
-  case T2_ERR_TIMEOUT:
-    return "connecting to the origin took too long";
-  case T2_ERR_RESOLVE:
-    return "the origin's name did not resolve";
-  case T2_ERR_UNREACHABLE:
-    return "there is no route to the origin";
-  default:
-    return "there is no connection to the origin";
-  }
-}
-
 /* Of a request for a tunnel only the head: what follows is no HTTP to an origin that declines. */
 static int send_request(t2_h1_client *client) {
   size_t n = client->connect ? client->opening : t2_buf_len(&client->request);
@@ -114,7 +101,7 @@ static void on_dialled(t2_dial *dial, int err, t2_conn *conn, const char *detail
   client->dial = NULL;
   client->ops.on_dialled(client, err, detail, client->user);
   if (err) {
-    fail_at(client, err, T2_AT_DIAL, dial_failure(err));
+    fail_at(client, err, T2_AT_DIAL, t2_dial_failure(err));
     return;
   }
   client->state = T2_H1_CLIENT_BUSY;
@@ -135,6 +122,21 @@ static bool says_empty(const t2_head *head) {
          t2_str_eq(head->method, T2_STR("PUT")) || t2_str_eq(head->method, T2_STR("PATCH"));
 }
 
+/* A WebSocket that comes by HTTP/2 has no key. */
+static int write_request(t2_h1_client *client, const t2_head *head) {
+  char key[T2_WEBSOCKET_KEY_LEN + 1];
+  t2_head keyed;
+  bool keyless = client->upgrade && t2_websocket_is(head->protocol) &&
+                 !t2_fields_get(&head->fields, T2_STR("sec-websocket-key"));
+  if (!keyless) return t2_h1_write_request(&client->request, head, client->framing);
+  t2_websocket_key(key);
+  int err = t2_head_with(head, T2_STR("sec-websocket-key"), t2_str_c(key), client->loop->mem, &keyed);
+  if (err) return err;
+  err = t2_h1_write_request(&client->request, &keyed, client->framing);
+  t2_fields_fini(&keyed.fields);
+  return err;
+}
+
 static int frame_request(t2_h1_client *client, t2_head *head, bool end) {
   if (end) {
     if (head->content_length > 0) return T2_ERR_PROTOCOL;
@@ -147,7 +149,7 @@ static int frame_request(t2_h1_client *client, t2_head *head, bool end) {
   }
   client->length_left = client->framing == T2_H1_FRAMING_LENGTH ? (uint64_t)head->content_length : 0;
   if (client->options->host_header.n) head->authority = client->options->host_header;
-  int err = t2_h1_write_request(&client->request, head, client->framing);
+  int err = write_request(client, head);
   client->opening = t2_buf_len(&client->request);
   return err;
 }
@@ -165,7 +167,8 @@ static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
   client->replayable = client->state == T2_H1_CLIENT_IDLE && end && t2_method_is_safe(head->method);
   int err = frame_request(client, &plain, end);
   if (err) return err;
-  t2_h1_expect_response(client->parser, head->method);
+  /* An extended CONNECT is asked as a GET (RFC 8441, 5). */
+  t2_h1_expect_response(client->parser, client->upgrade ? T2_STR("GET") : head->method);
   if (client->state == T2_H1_CLIENT_NEW) return start_dial(client);
   t2_loop_timer_stop(client->loop, &client->timer);
   client->state = T2_H1_CLIENT_BUSY;
@@ -468,6 +471,13 @@ t2_h1_client *t2_h1_client_new(t2_loop *loop, const t2_h1_client_options *option
   t2_buf_init(&client->held, loop->mem);
   t2_timer_init(&client->timer, on_timer);
   return client;
+}
+
+void t2_h1_client_adopt(t2_h1_client *client, t2_conn *conn) {
+  client->state = T2_H1_CLIENT_DONE;
+  client->conn = conn;
+  t2_conn_set_ops(conn, &conn_ops, client);
+  settle(client);
 }
 
 void t2_h1_client_close(t2_h1_client *client, int err) {

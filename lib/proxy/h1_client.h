@@ -87,6 +87,9 @@ struct t2_h1_client {
 /* A connection that is dialled with the first request. NULL when there is no memory. */
 t2_h1_client *t2_h1_client_new(t2_loop *loop, const t2_h1_client_options *options,
                                const t2_h1_client_ops *ops, void *user);
+/* A new one that does not have to dial: it takes conn over, and is IDLE at once (on_idle comes from inside).
+ */
+void t2_h1_client_adopt(t2_h1_client *client, t2_conn *conn);
 /* Gives the connection up, failing the exchange on it with err (T2_AT_ORIGIN). on_gone comes from inside. */
 void t2_h1_client_close(t2_h1_client *client, int err);
 

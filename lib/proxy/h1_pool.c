@@ -55,6 +55,12 @@ static const t2_h1_client_ops client_ops = {.on_dialled = on_dialled, .on_idle =
 
 /* ---- The opener ---- */
 
+static t2_h1_client *activate(t2_h1_pool *pool, t2_h1_client *client) {
+  t2_list_push_front(&pool->active, &client->node);
+  pool->active_count++;
+  return client;
+}
+
 static t2_h1_client *pick(t2_h1_pool *pool) {
   t2_h1_client *client;
   if (t2_list_empty(&pool->idle)) {
@@ -65,9 +71,7 @@ static t2_h1_client *pick(t2_h1_pool *pool) {
     t2_list_remove(&client->node);
     pool->idle_count--;
   }
-  t2_list_push_front(&pool->active, &client->node);
-  pool->active_count++;
-  return client;
+  return activate(pool, client);
 }
 
 /* Puts the connection's own leg in the opener's place. An error of its head is then its own to clean up
@@ -141,6 +145,15 @@ int t2_h1_pool_new(t2_h1_pool **out, t2_loop *loop, const t2_h1_pool_options *op
 
 t2_leg *t2_h1_pool_leg(t2_h1_pool *pool) {
   return &pool->opener;
+}
+
+void t2_h1_pool_adopt(t2_h1_pool *pool, t2_conn *conn) {
+  t2_h1_client *client =
+      pool->closing ? NULL : t2_h1_client_new(pool->loop, &pool->shared, &client_ops, pool);
+  if (client)
+    t2_h1_client_adopt(activate(pool, client), conn);
+  else
+    t2_conn_close(conn, T2_ERR_NOMEM);
 }
 
 size_t t2_h1_pool_idle(const t2_h1_pool *pool) {

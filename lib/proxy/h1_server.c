@@ -1,9 +1,12 @@
 #include <proxy/h1_server.h>
+#include <proxy/websocket.h>
 #include <tunnel2/error.h>
 
-#define HELD_MAX    (16 * 1024) /* bytes of later requests taken in while one is being answered */
-#define LINGER_MS   2000
-#define DISCARD_MAX (64 * 1024) /* bytes of unwanted content that are read to keep a connection */
+#define HELD_MAX        (16 * 1024) /* bytes of later requests taken in while one is being answered */
+#define DRAIN_HEAD_MS   1000        /* for a head that has begun to come, when draining */
+#define DRAIN_LINGER_MS 200         /* of an idle connection, to which nothing is said any more */
+#define LINGER_MS       2000
+#define DISCARD_MAX     (64 * 1024) /* bytes of unwanted content that are read to keep a connection */
 
 struct t2_h1_server {
   t2_leg leg;
@@ -28,9 +31,10 @@ struct t2_h1_server {
   bool discarding;  /* that is being done: the exchange is over */
   bool close_after; /* this response is the connection's last */
   bool draining;
-  bool stalled;     /* parsing stopped for want of room or a free exchange */
-  bool timing_head; /* the timer runs for a head that has begun */
-  bool ending;      /* nothing more is read or answered */
+  bool stalled;                                 /* parsing stopped for want of room or a free exchange */
+  bool timing_head;                             /* the timer runs for a head that has begun */
+  bool ending;                                  /* nothing more is read or answered */
+  char websocket_key[T2_WEBSOCKET_KEY_LEN + 1]; /* of an upgrade; "": none */
   t2_reapable reapable;
 };
 
@@ -64,11 +68,15 @@ static void arm(t2_h1_server *server) {
   }
 }
 
-static void end_connection(t2_h1_server *server) {
+static void finish_connection(t2_h1_server *server, uint64_t linger_ms) {
   if (server->ending) return;
   server->ending = true;
   arm(server);
-  t2_conn_finish(server->conn, LINGER_MS);
+  t2_conn_finish(server->conn, linger_ms);
+}
+
+static void end_connection(t2_h1_server *server) {
+  finish_connection(server, LINGER_MS);
 }
 
 /* An answer that no exchange stands behind: to what is no request. */
@@ -118,6 +126,22 @@ static int write_head(t2_h1_server *server, const t2_head *head, t2_h1_framing f
   return err;
 }
 
+/* The acceptance of a WebSocket that was granted by HTTP/2 does not answer the key. */
+static int write_tunnel_head(t2_h1_server *server, const t2_head *head) {
+  char accept[T2_WEBSOCKET_ACCEPT_LEN + 1];
+  t2_head accepted;
+  bool unanswered = server->websocket_key[0] && head->status == 101 && t2_websocket_is(head->protocol) &&
+                    !t2_fields_get(&head->fields, T2_STR("sec-websocket-accept"));
+  if (!unanswered) return write_head(server, head, T2_H1_FRAMING_NONE);
+  t2_websocket_accept(t2_str_c(server->websocket_key), accept);
+  int err = t2_head_with(head, T2_STR("sec-websocket-accept"), t2_str_c(accept), server->proxy->loop->mem,
+                         &accepted);
+  if (err) return err;
+  err = write_head(server, &accepted, T2_H1_FRAMING_NONE);
+  t2_fields_fini(&accepted.fields);
+  return err;
+}
+
 static int interim_head(t2_h1_server *server, const t2_head *head) {
   if (server->http10) return 0; /* RFC 9110, 15.2 */
   return write_head(server, head, T2_H1_FRAMING_NONE);
@@ -137,7 +161,7 @@ static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
     server->close_after = true;
     server->framing = T2_H1_FRAMING_NONE;
     t2_h1_tunnel(server->parser);
-    return write_head(server, head, T2_H1_FRAMING_NONE);
+    return write_tunnel_head(server, head);
   }
   bool unread = !server->request_ended && !server->discardable && (end || head->status >= 300);
   if (server->draining || unread) server->close_after = true;
@@ -240,6 +264,15 @@ static const t2_leg_ops leg_ops = {
 
 /* ---- Requests in ---- */
 
+static void note_websocket_key(t2_h1_server *server, const t2_head *head) {
+  server->websocket_key[0] = '\0';
+  if (head->protocol.n == 0) return;
+  const t2_field *key = t2_fields_get(&head->fields, T2_STR("sec-websocket-key"));
+  if (!key || key->value.n != T2_WEBSOCKET_KEY_LEN) return;
+  memcpy(server->websocket_key, key->value.p, key->value.n);
+  server->websocket_key[key->value.n] = '\0';
+}
+
 static void on_request_head(t2_h1_server *server, const t2_h1_event *event) {
   t2_head *head = event->head;
   server->busy = true;
@@ -252,6 +285,7 @@ static void on_request_head(t2_h1_server *server, const t2_h1_event *event) {
   server->close_after = !t2_h1_keep_alive(server->parser);
   server->given = server->unacked = 0;
   if (head->scheme.n == 0) head->scheme = t2_conn_is_tls(server->conn) ? T2_STR("https") : T2_STR("http");
+  note_websocket_key(server, head);
   t2_exchange *exchange = t2_exchange_new(server->proxy, &server->leg, head);
   if (!exchange) {
     server->busy = false;
@@ -452,9 +486,17 @@ int t2_h1_server_new(t2_h1_server **out, t2_proxy *proxy, t2_conn *conn, const t
   return 0;
 }
 
+void t2_h1_server_feed(t2_h1_server *server, uint8_t *bytes, size_t n) {
+  on_conn_data(server->conn, bytes, n, server);
+}
+
 void t2_h1_server_drain(t2_h1_server *server) {
   server->draining = true;
-  if (!server->busy && t2_h1_idle(server->parser) && t2_buf_len(&server->held) == 0) end_connection(server);
+  if (server->busy || t2_buf_len(&server->held)) return;
+  if (!t2_h1_idle(server->parser))
+    t2_loop_timer_start(server->proxy->loop, &server->timer, DRAIN_HEAD_MS);
+  else
+    finish_connection(server, DRAIN_LINGER_MS);
 }
 
 void t2_h1_server_close(t2_h1_server *server, int err) {

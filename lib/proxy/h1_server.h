@@ -27,6 +27,9 @@ typedef struct t2_h1_server_ops {
 /* Takes conn over (on failure too: it is closed then). options outlive it. 0 or T2_ERR_NOMEM. */
 int t2_h1_server_new(t2_h1_server **out, t2_proxy *proxy, t2_conn *conn, const t2_h1_server_options *options,
                      const t2_h1_server_ops *ops, void *user);
+/* Bytes that came before it took the connection over: at once behind t2_h1_server_new, as from the transport.
+ */
+void t2_h1_server_feed(t2_h1_server *server, uint8_t *bytes, size_t n);
 /* After the current response, or at once when idle: Connection: close and close. */
 void t2_h1_server_drain(t2_h1_server *server);
 void t2_h1_server_close(t2_h1_server *server, int err);

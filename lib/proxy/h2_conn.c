@@ -1,6 +1,8 @@
 #include <proxy/h2_conn.h>
 #include <tunnel2/error.h>
 
+#define INTERIM_MAX 32 /* 1xx heads before a final one */
+
 /* DRAIN_NOTICE: GOAWAY without a last stream was sent, with a PING behind it; its answer proves that every
  * request sent before the notice was read has arrived (RFC 9113, 6.8). DRAIN_LAST: GOAWAY with the last
  * stream; the connection ends with the last of them. */
@@ -17,8 +19,11 @@ struct t2_h2_conn {
   t2_timer timer;
   uint64_t last_read_ms;
   uint64_t last_stream_ms;
+  uint64_t written, written_ms; /* bytes that the peer took, and when the timer saw that last */
   drain_state drain;
+  bool noticed;   /* the drain's PING was sent */
   unsigned pings; /* not answered yet */
+  bool answered;  /* client: a response has come */
   bool closing;
   int error;
   t2_reapable reapable;
@@ -29,6 +34,11 @@ typedef struct h2_leg {
   t2_h2_stream stream;
   t2_leg leg;
   t2_h2_conn *owner;
+  uint64_t stuck_ms; /* since when content waits that the peer does not take, as the timer saw it; 0: none */
+  /* Client: */
+  uint64_t opened_ms;
+  unsigned interim; /* 1xx heads so far */
+  t2_held *kept;    /* the request, with keep_max, until something of the answer has come */
 } h2_leg;
 
 void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server) {
@@ -42,7 +52,12 @@ void t2_h2_conn_options_init_uplink(t2_h2_conn_options *options, bool server) {
   t2_h2_conn_options_init(options, server);
   options->h2.field_section_max = 128 * 1024;
   options->h2.field_max = 192;
-  options->h2.stream_window = 2 * T2_LEG_WINDOW; /* what one stalled stream may hold */
+  options->h2.extended_connect = true;
+  options->uplink = true;
+  options->h2.stream_window = 4 * T2_LEG_WINDOW; /* what one stalled stream may hold */
+  /* An entry gives up streams for all of the public, which it has bounded already; a client speaks for
+   * itself, and for whatever its origin does. */
+  options->h2.patience = server ? 1000 : 20;
 }
 
 /* ---- The leg ---- */
@@ -51,15 +66,50 @@ static h2_leg *leg_of(t2_leg *leg) {
   return T2_CONTAINER_OF(leg, h2_leg, leg);
 }
 
+static void drop_kept(h2_leg *leg) {
+  if (!leg->kept) return;
+  t2_held_fini(leg->kept);
+  t2_free(leg->owner->proxy->loop->mem, leg->kept);
+  leg->kept = NULL;
+}
+
+/* Without memory it is not kept, which is no error. */
+static void keep(h2_leg *leg, const t2_head *head, bool end) {
+  const t2_allocator *mem = leg->owner->proxy->loop->mem;
+  leg->kept = t2_alloc(mem, sizeof(*leg->kept));
+  if (leg->kept && t2_held_init(leg->kept, mem, head, end)) drop_kept(leg);
+}
+
+static void keep_data(h2_leg *leg, const uint8_t *bytes, size_t n) {
+  bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept->content);
+  if (!fits || t2_held_data(leg->kept, bytes, n)) drop_kept(leg);
+}
+
+/* A 2xx that grants no upgrade. */
+static int decline(h2_leg *leg, const t2_head *head, bool end) {
+  const t2_h2_conn *h2_conn = leg->owner;
+  t2_head marked;
+  if (!h2_conn->options.uplink) return T2_ERR_PROTOCOL; /* there is no way to say it */
+  int err = t2_head_with(head, T2_STR(T2_H2_DECLINED), T2_STR("?1"), h2_conn->proxy->loop->mem, &marked);
+  if (err) return err;
+  err = t2_h2_respond(&leg->stream, &marked, end);
+  t2_fields_fini(&marked.fields);
+  return err;
+}
+
 static int stream_head(t2_leg *leg, const t2_head *head, bool end) {
+  if (leg->exchange->upgrade && head->status / 100 == 2) return decline(leg_of(leg), head, end);
   return t2_h2_respond(&leg_of(leg)->stream, head, end);
 }
 
 static int stream_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
+  if (leg_of(leg)->kept) keep_data(leg_of(leg), bytes, n);
   return t2_h2_stream_data(&leg_of(leg)->stream, bytes, n);
 }
 
 static int stream_end(t2_leg *leg, const t2_fields *trailers) {
+  h2_leg *h2 = leg_of(leg);
+  if (h2->kept && t2_held_end(h2->kept, trailers)) drop_kept(h2);
   return t2_h2_stream_end(&leg_of(leg)->stream, trailers);
 }
 
@@ -67,8 +117,12 @@ static void stream_consumed(t2_leg *leg, size_t n) {
   t2_h2_stream_consume(&leg_of(leg)->stream, n);
 }
 
+/* A peer from which nothing at all has come while a request ran into its timeout gets no more of them. */
 static void stream_closed(t2_leg *leg, int err) {
   t2_h2_stream *stream = &leg_of(leg)->stream;
+  t2_h2_conn *h2_conn = leg_of(leg)->owner;
+  if (err == T2_ERR_TIMEOUT && leg->upstream && h2_conn->last_read_ms <= leg_of(leg)->opened_ms)
+    t2_h2_conn_drain(h2_conn);
   if (err == 0)
     t2_h2_stream_abandon(stream); /* does nothing when the peer has ended too */
   else
@@ -103,6 +157,8 @@ static int open_stream(t2_leg *opener, const t2_head *head, bool end) {
   if (err) return err == T2_ERR_LIMIT || err == T2_ERR_CLOSED ? T2_ERR_UNAVAILABLE : err;
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   init_leg(h2_conn, leg);
+  leg->opened_ms = t2_loop_now(h2_conn->proxy->loop);
+  if (h2_conn->options.keep_max && !opener->exchange->repeated) keep(leg, head, end);
   leg->leg.upstream = true;
   leg->leg.exchange = opener->exchange;
   leg->leg.exchange->up = &leg->leg;
@@ -136,13 +192,47 @@ static void on_request(t2_h2_conn *h2_conn, h2_leg *leg, t2_head *head, bool end
   h2_conn->ops.on_request(h2_conn, exchange, head, end, h2_conn->user);
 }
 
+/* Takes the mark off. */
+static bool was_declined(const t2_h2_conn *h2_conn, t2_head *head) {
+  if (!h2_conn->options.uplink) return false;
+  size_t kept = 0, n = head->fields.n;
+  for (size_t i = 0; i < n; i++)
+    if (!t2_str_eq(head->fields.list[i].name, T2_STR(T2_H2_DECLINED)))
+      head->fields.list[kept++] = head->fields.list[i];
+  head->fields.n = kept;
+  return kept < n;
+}
+
+/* What accepts an upgrade is a 2xx here, and a 101 to everybody else. */
+static void on_upgraded(h2_leg *leg, t2_head *head, bool end) {
+  head->status = 101;
+  head->protocol = t2_str_c(leg->leg.exchange->protocol);
+  head->content_length = -1;
+  t2_exchange_head(&leg->leg, head, false);
+  if (end) t2_exchange_end(&leg->leg, NULL);
+}
+
+static void on_response(t2_h2_conn *h2_conn, h2_leg *leg, t2_head *head, bool end) {
+  h2_conn->answered = true;
+  drop_kept(leg);
+  if (head->status < 200 && ++leg->interim > INTERIM_MAX) {
+    t2_h2_stream_reset(&leg->stream, T2_H2_ENHANCE_YOUR_CALM);
+    t2_exchange_fail(&leg->leg, T2_ERR_PROTOCOL, h2_conn->options.at, "interim responses came without end");
+  } else if (leg->leg.exchange && leg->leg.exchange->upgrade && head->status / 100 == 2 &&
+             !was_declined(h2_conn, head)) {
+    on_upgraded(leg, head, end);
+  } else {
+    t2_exchange_head(&leg->leg, head, end);
+  }
+}
+
 static void on_head(t2_h2_stream *stream, t2_head *head, bool end, void *user) {
   t2_h2_conn *h2_conn = user;
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   if (h2_conn->options.h2.server)
     on_request(h2_conn, leg, head, end);
   else
-    t2_exchange_head(&leg->leg, head, end);
+    on_response(h2_conn, leg, head, end);
 }
 
 static void on_stream_data(t2_h2_stream *stream, const uint8_t *bytes, size_t n, void *user) {
@@ -161,24 +251,47 @@ static void on_stream_end(t2_h2_stream *stream, const t2_fields *trailers, void 
 
 static void on_sent(t2_h2_stream *stream, size_t n, void *user) {
   (void)user;
-  t2_exchange_consumed(&T2_CONTAINER_OF(stream, h2_leg, stream)->leg, n);
+  h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
+  leg->stuck_ms = 0;
+  t2_exchange_consumed(&leg->leg, n);
 }
 
 static int error_of_close(const t2_h2_conn *h2_conn, uint32_t code, bool unprocessed) {
   if (h2_conn->error) return h2_conn->error == T2_ERR_CANCELLED ? T2_ERR_CLOSED : h2_conn->error;
   if (unprocessed) return T2_ERR_UNAVAILABLE;
+  bool alone = !h2_conn->closing && code != T2_H2_NO_ERROR; /* the stream, not the connection */
+  if (alone && !h2_conn->options.h2.server && h2_conn->options.at == T2_AT_UPLINK) return T2_ERR_CANCELLED;
   return code == T2_H2_CANCEL && h2_conn->options.h2.server ? T2_ERR_CANCELLED : T2_ERR_CLOSED;
+}
+
+/* May its request be given to somebody else? What the peer says it has not acted on, always (RFC 9113, 8.7);
+ * what was on a connection that has turned out to be gone, if it is safe. */
+static bool can_be_repeated(const t2_h2_conn *h2_conn, const h2_leg *leg, bool unprocessed) {
+  const t2_exchange *exchange = leg->leg.exchange;
+  if (!exchange || !leg->kept || exchange->repeated || !h2_conn->ops.on_unprocessed) return false;
+  bool stale = h2_conn->error == T2_ERR_CLOSED && h2_conn->answered;
+  return unprocessed || (stale && t2_method_is_safe(t2_str_c(exchange->method)));
 }
 
 static void on_stream_close(t2_h2_stream *stream, uint32_t code, bool unprocessed, void *user) {
   t2_h2_conn *h2_conn = user;
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
+  if (can_be_repeated(h2_conn, leg, unprocessed))
+    h2_conn->ops.on_unprocessed(h2_conn, &leg->leg, leg->kept, h2_conn->user);
+  if (leg->owner) drop_kept(leg);
   if (leg->leg.exchange)
     t2_exchange_fail(&leg->leg, error_of_close(h2_conn, code, unprocessed), h2_conn->options.at, NULL);
   h2_conn->last_stream_ms = t2_loop_now(h2_conn->proxy->loop);
   if (h2_conn->closing) return;
   if (h2_conn->ops.on_capacity) h2_conn->ops.on_capacity(h2_conn, h2_conn->user);
-  if (h2_conn->drain) t2_conn_wake(h2_conn->conn);
+  /* It may have been the last one: the flush looks. */
+  if (h2_conn->drain || t2_h2_peer_going(h2_conn->h2)) t2_conn_wake(h2_conn->conn);
+}
+
+static void on_settled(t2_h2 *h2, void *user) {
+  t2_h2_conn *h2_conn = user;
+  (void)h2;
+  if (!h2_conn->closing && h2_conn->ops.on_settled) h2_conn->ops.on_settled(h2_conn, h2_conn->user);
 }
 
 static void on_settings(t2_h2 *h2, void *user) {
@@ -191,6 +304,7 @@ static void on_goaway(t2_h2 *h2, uint32_t code, void *user) {
   (void)h2;
   (void)code;
   t2_h2_conn *h2_conn = user;
+  if (!h2_conn->closing) t2_conn_wake(h2_conn->conn);
   if (h2_conn->ops.on_going) h2_conn->ops.on_going(h2_conn, h2_conn->user);
 }
 
@@ -209,7 +323,7 @@ static void on_pong(t2_h2 *h2, void *user) {
   (void)h2;
   t2_h2_conn *h2_conn = user;
   if (h2_conn->pings) h2_conn->pings--;
-  if (h2_conn->drain == DRAIN_NOTICE && h2_conn->pings == 0) drain_last(h2_conn);
+  if (h2_conn->noticed && h2_conn->drain == DRAIN_NOTICE && h2_conn->pings == 0) drain_last(h2_conn);
 }
 
 static void on_wake(t2_h2 *h2, void *user) {
@@ -225,6 +339,7 @@ static const t2_h2_callbacks h2_callbacks = {
     .on_sent = on_sent,
     .on_stream_close = on_stream_close,
     .on_settings = on_settings,
+    .on_settled = on_settled,
     .on_goaway = on_goaway,
     .on_pong = on_pong,
     .wake = on_wake,
@@ -235,6 +350,10 @@ static const t2_h2_callbacks h2_callbacks = {
 /* Sends what is left (a GOAWAY mostly) and closes. */
 static void part(t2_h2_conn *h2_conn, int err) {
   if (h2_conn->closing) return;
+  t2_h2_abuse abuse = t2_h2_gave_up_for(h2_conn->h2);
+  if (abuse != T2_H2_ABUSES)
+    t2_log_at(&h2_conn->proxy->loop->log, INFO, "net", "HTTP/2 with %.*s is ended: too much of %s",
+              T2_STR_ARG(t2_conn_peer(h2_conn->conn)), t2_h2_abuse_name(abuse));
   h2_conn->closing = true;
   h2_conn->error = err;
   t2_h2_flush(h2_conn->h2, t2_conn_out(h2_conn->conn), SIZE_MAX);
@@ -256,6 +375,7 @@ void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n) {
   flush_requests(h2_conn);
   if (h2_conn->closing) return;
   h2_conn->last_read_ms = t2_loop_now(h2_conn->proxy->loop);
+  t2_h2_tick(h2_conn->h2, h2_conn->last_read_ms);
   int err = t2_h2_feed(h2_conn->h2, bytes, n);
   if (err) part(h2_conn, err);
 }
@@ -271,13 +391,25 @@ static bool parted(const t2_h2_conn *h2_conn) {
   return going && t2_h2_stream_count(h2_conn->h2) == 0;
 }
 
+/* nghttp2 sends a PING before everything else, so that of the drain is made when the notice is among what was
+ * written: with room for a frame, a GOAWAY comes before all content. */
+static void follow_notice(t2_h2_conn *h2_conn, bool had_room) {
+  if (h2_conn->drain != DRAIN_NOTICE || h2_conn->noticed || !had_room) return;
+  h2_conn->noticed = true;
+  ping(h2_conn);
+  if (h2_conn->pings == 0) drain_last(h2_conn);
+}
+
 static void on_conn_flush(t2_conn *conn, void *user) {
   t2_h2_conn *h2_conn = user;
   if (h2_conn->closing) return;
-  if (t2_h2_flush(h2_conn->h2, t2_conn_out(conn), T2_CONN_HIGH_WATER)) {
+  t2_buf *out = t2_conn_out(conn);
+  bool had_room = t2_buf_len(out) == 0;
+  if (t2_h2_flush(h2_conn->h2, out, T2_CONN_HIGH_WATER)) {
     t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
     return;
   }
+  follow_notice(h2_conn, had_room || t2_buf_len(out) < T2_CONN_HIGH_WATER);
   bool drained = h2_conn->drain == DRAIN_LAST && t2_h2_stream_count(h2_conn->h2) == 0;
   if (t2_h2_over(h2_conn->h2))
     part(h2_conn, parted(h2_conn) ? 0 : T2_ERR_PROTOCOL); /* nghttp2 gave up, for what the peer did */
@@ -323,7 +455,34 @@ static const t2_conn_ops conn_ops = {
 static void start_timer(t2_h2_conn *h2_conn) {
   uint64_t ping_ms = h2_conn->options.ping_interval_ms, idle_ms = h2_conn->options.idle_timeout_ms;
   uint64_t period = ping_ms && (!idle_ms || ping_ms < idle_ms) ? ping_ms : idle_ms;
+  uint64_t stuck_ms = h2_conn->options.stuck_timeout_ms / 2;
+  if (stuck_ms && (!period || stuck_ms < period)) period = stuck_ms;
   if (period) t2_loop_timer_start(h2_conn->proxy->loop, &h2_conn->timer, period);
+}
+
+/* Resets what the peer takes nothing of though it has asked for it. In a tunnel silence is the user's
+ * business.
+ */
+static void reset_stuck(t2_h2_conn *h2_conn, uint64_t now) {
+  t2_h2_stream *stream = NULL;
+  while ((stream = t2_h2_stream_next(h2_conn->h2, stream))) {
+    h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
+    bool waits = t2_buf_len(&stream->out) && !(leg->leg.exchange && leg->leg.exchange->tunnel);
+    if (!waits)
+      leg->stuck_ms = 0;
+    else if (leg->stuck_ms == 0)
+      leg->stuck_ms = now;
+    else if (now - leg->stuck_ms >= h2_conn->options.stuck_timeout_ms)
+      t2_h2_stream_reset(stream, T2_H2_CANCEL);
+  }
+}
+
+/* Has the peer read nothing at all for so long, though there is something for it? */
+static bool is_stuck(t2_h2_conn *h2_conn, uint64_t now) {
+  uint64_t written = t2_conn_bytes_written(h2_conn->conn);
+  if (t2_conn_pending(h2_conn->conn) == 0 || written != h2_conn->written) h2_conn->written_ms = now;
+  h2_conn->written = written;
+  return now - h2_conn->written_ms >= h2_conn->options.stuck_timeout_ms;
 }
 
 static void on_timer(t2_timer *timer) {
@@ -332,10 +491,12 @@ static void on_timer(t2_timer *timer) {
   uint64_t now = t2_loop_now(loop), silent = now - h2_conn->last_read_ms;
   const t2_h2_conn_options *o = &h2_conn->options;
   if (h2_conn->closing) return;
-  if (o->ping_interval_ms && o->ping_timeout_ms && silent >= o->ping_timeout_ms) {
+  bool gone = o->ping_interval_ms && o->ping_timeout_ms && silent >= o->ping_timeout_ms;
+  if (gone || (o->stuck_timeout_ms && is_stuck(h2_conn, now))) {
     t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
     return;
   }
+  if (o->stuck_timeout_ms) reset_stuck(h2_conn, now);
   if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
       now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {
     h2_conn->drain = DRAIN_LAST;
@@ -362,7 +523,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->ops = *ops;
   h2_conn->user = user;
   h2_conn->opener.ops = &opener_ops[options->at];
-  h2_conn->last_read_ms = h2_conn->last_stream_ms = t2_loop_now(proxy->loop);
+  h2_conn->last_read_ms = h2_conn->last_stream_ms = h2_conn->written_ms = t2_loop_now(proxy->loop);
   t2_timer_init(&h2_conn->timer, on_timer);
   int err = t2_h2_new(&h2_conn->h2, proxy->loop->mem, &h2_conn->options.h2, &h2_callbacks, h2_conn);
   if (err) {
@@ -382,6 +543,11 @@ t2_leg *t2_h2_conn_leg(t2_h2_conn *h2_conn) {
   return t2_h2_conn_capacity(h2_conn) ? &h2_conn->opener : NULL;
 }
 
+bool t2_h2_conn_leg_upgrades(const t2_leg *leg) {
+  const t2_h2_conn *h2_conn = T2_CONTAINER_OF((t2_leg *)(uintptr_t)leg, t2_h2_conn, opener);
+  return t2_h2_peer_extended_connect(h2_conn->h2);
+}
+
 size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn) {
   return h2_conn->closing || h2_conn->drain ? 0 : t2_h2_capacity(h2_conn->h2);
 }
@@ -395,8 +561,6 @@ void t2_h2_conn_drain(t2_h2_conn *h2_conn) {
   if (h2_conn->options.h2.server) {
     h2_conn->drain = DRAIN_NOTICE;
     t2_h2_drain(h2_conn->h2, false);
-    ping(h2_conn);
-    if (h2_conn->pings == 0) drain_last(h2_conn);
   } else {
     drain_last(h2_conn);
   }

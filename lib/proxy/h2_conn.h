@@ -9,14 +9,24 @@
 
 typedef struct t2_h2_conn t2_h2_conn;
 
+/* On an uplink, a field of a 2xx to an extended CONNECT: the origin gave an ordinary answer to an HTTP/1.1
+ * Upgrade, which in HTTP/2 would mean that it was granted. */
+#define T2_H2_DECLINED "tunnel2-upgrade-declined"
+
 /* All may be NULL. */
 typedef struct t2_h2_conn_ops {
   /* Server: a request. The callee calls t2_exchange_connect or t2_exchange_refuse before it returns. */
   void (*on_request)(t2_h2_conn *h2_conn, t2_exchange *exchange, t2_head *head, bool end, void *user);
+  /* The peer has our SETTINGS. */
+  void (*on_settled)(t2_h2_conn *h2_conn, void *user);
   /* Client: the peer takes no new streams (GOAWAY). */
   void (*on_going)(t2_h2_conn *h2_conn, void *user);
   /* A place for a new stream may have come free, or the peer's settings came. */
   void (*on_capacity)(t2_h2_conn *h2_conn, void *user);
+  /* Client, with keep_max: the peer did not act on the request of this leg, or (when the method is safe) the
+   * connection was lost before anything of an answer came. The callee may put another leg in its place by
+   * t2_exchange_hand_over, once in an exchange; else the exchange fails. */
+  void (*on_unprocessed)(t2_h2_conn *h2_conn, t2_leg *leg, const t2_held *request, void *user);
   /* The last call; exchanges on it have been failed before. detail may be "". */
   void (*on_close)(t2_h2_conn *h2_conn, int err, const char *detail, void *user);
 } t2_h2_conn_ops;
@@ -25,7 +35,13 @@ typedef struct t2_h2_conn_options {
   t2_h2_options h2;
   uint64_t ping_interval_ms; /* PING when nothing was read for so long; 0: never */
   uint64_t ping_timeout_ms;  /* without anything read: the connection is closed with T2_ERR_TIMEOUT */
-  uint64_t idle_timeout_ms;  /* server: closed after so long without a stream; 0: never */
+  uint64_t idle_timeout_ms;  /* closed after so long without a stream; 0: never */
+  size_t keep_max; /* client: requests are kept for on_unprocessed with up to so many bytes of content, until
+                      their  answer begins; 0: none */
+  uint64_t stuck_timeout_ms; /* a stream that the peer takes nothing of for so long, and half of it more at
+                                most, is reset, but for a tunnel's; a peer that reads nothing at all is closed
+                                with T2_ERR_TIMEOUT; 0: never */
+  bool uplink;               /* T2_H2_DECLINED is said, or understood */
   t2_problem_at at;          /* where its failures are: T2_AT_UPLINK mostly */
 } t2_h2_conn_options;
 
@@ -42,6 +58,8 @@ void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n);
 /* Client: a leg for one request on a new stream: to be given to t2_exchange_connect at once, which opens the
  * stream by the leg's `head`. NULL when there is no capacity or memory. */
 t2_leg *t2_h2_conn_leg(t2_h2_conn *h2_conn);
+/* Of such a leg: can its request be an upgrade? Else it is to be declined (t2_exchange_decline_upgrade). */
+bool t2_h2_conn_leg_upgrades(const t2_leg *leg);
 size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_active(const t2_h2_conn *h2_conn);
 /* GOAWAY, finish what is under way, then close (on_close with 0). */

@@ -1,12 +1,19 @@
 #include <proxy/server.h>
 #include <tunnel2/error.h>
 
-/* One public connection: HTTP/1.1 or HTTP/2. */
+/* What a client that knows of HTTP/2 begins with (RFC 9113, 3.4). */
+#define PREFACE     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define PREFACE_LEN (sizeof(PREFACE) - 1)
+
+/* One public connection: HTTP/1.1 or HTTP/2, or, in the clear, not known yet. */
 typedef struct server_conn {
   t2_list node;
   t2_server *server;
   t2_h1_server *h1;
   t2_h2_conn *h2;
+  t2_conn *conn;    /* while it is not known */
+  size_t preface_n; /* bytes of the preface that have come */
+  t2_timer timer;
 } server_conn;
 
 struct t2_server {
@@ -29,6 +36,7 @@ void t2_server_options_init(t2_server_options *options) {
   t2_h2_conn_options_init(&options->h2, true);
   options->h2.at = T2_AT_LOCAL;
   options->h2.idle_timeout_ms = options->h1.keep_alive_timeout_ms;
+  options->h2.stuck_timeout_ms = options->h1.body_timeout_ms;
 }
 
 static void free_server(t2_reapable *reapable) {
@@ -85,6 +93,7 @@ static void on_h2_request(t2_h2_conn *h2, t2_exchange *exchange, t2_head *head, 
                         .end = end,
                         .h2 = h2,
                         .transport = t2_h2_conn_transport(h2)};
+  head->scheme = t2_conn_is_tls(request.transport) ? T2_STR("https") : T2_STR("http");
   sc->server->on_request(&request, sc->server->user);
 }
 
@@ -98,6 +107,74 @@ static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user)
 static const t2_h1_server_ops h1_ops = {.on_request = on_h1_request, .on_close = on_h1_close};
 static const t2_h2_conn_ops h2_ops = {.on_request = on_h2_request, .on_close = on_h2_close};
 
+static int begin_h1(server_conn *sc, t2_conn *conn) {
+  t2_server *server = sc->server;
+  return t2_h1_server_new(&sc->h1, server->proxy, conn, &server->options.h1, &h1_ops, sc);
+}
+
+static int begin_h2(server_conn *sc, t2_conn *conn) {
+  t2_server *server = sc->server;
+  return t2_h2_conn_new(&sc->h2, server->proxy, conn, &server->options.h2, &h2_ops, sc);
+}
+
+/* ---- In the clear, the first bytes tell ---- */
+
+static bool begin(server_conn *sc, bool h2) {
+  t2_conn *conn = sc->conn;
+  sc->conn = NULL;
+  t2_loop_timer_stop(sc->server->proxy->loop, &sc->timer);
+  t2_conn_disown(conn); /* when it cannot be taken over it is closed, with nobody behind it */
+  if ((h2 ? begin_h2(sc, conn) : begin_h1(sc, conn)) == 0) return true;
+  drop_conn(sc);
+  return false;
+}
+
+/* With a whole request in it, it is the last call: the connection may have been handed on. */
+static void feed(server_conn *sc, uint8_t *bytes, size_t n) {
+  if (sc->h2)
+    t2_h2_conn_feed(sc->h2, bytes, n);
+  else
+    t2_h1_server_feed(sc->h1, bytes, n);
+}
+
+static void on_first_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
+  (void)conn;
+  server_conn *sc = user;
+  size_t rest = PREFACE_LEN - sc->preface_n, more = n < rest ? n : rest;
+  bool same = memcmp(bytes, &PREFACE[sc->preface_n], more) == 0;
+  if (same && more < rest) {
+    sc->preface_n += more;
+    return;
+  }
+  if (!begin(sc, same)) return;
+  if (sc->preface_n) { /* what came before, from memory of its own since it may be changed in place */
+    uint8_t begun[PREFACE_LEN];
+    memcpy(begun, PREFACE, sc->preface_n);
+    feed(sc, begun, sc->preface_n); /* no whole request: it is still there */
+  }
+  feed(sc, bytes, n);
+}
+
+static void on_first_close(t2_conn *conn, int err, void *user) {
+  (void)conn;
+  (void)err;
+  server_conn *sc = user;
+  t2_loop_timer_stop(sc->server->proxy->loop, &sc->timer);
+  drop_conn(sc);
+}
+
+static void on_first_timer(t2_timer *timer) {
+  t2_conn_close(T2_CONTAINER_OF(timer, server_conn, timer)->conn, T2_ERR_TIMEOUT);
+}
+
+static const t2_conn_ops first_ops = {.on_data = on_first_data, .on_close = on_first_close};
+
+static void look(server_conn *sc, t2_conn *conn) {
+  sc->conn = conn;
+  t2_loop_timer_start(sc->server->proxy->loop, &sc->timer, sc->server->options.h1.header_timeout_ms);
+  t2_conn_set_ops(conn, &first_ops, sc);
+}
+
 static void on_accept(t2_listener *listener, t2_conn *conn, void *user) {
   (void)listener;
   t2_server *server = user;
@@ -107,11 +184,16 @@ static void on_accept(t2_listener *listener, t2_conn *conn, void *user) {
     return;
   }
   sc->server = server;
+  t2_timer_init(&sc->timer, on_first_timer);
   t2_list_push_back(&server->conns, &sc->node);
   server->conn_count++;
-  int err = t2_str_eq(t2_conn_alpn(conn), T2_STR("h2"))
-                ? t2_h2_conn_new(&sc->h2, server->proxy, conn, &server->options.h2, &h2_ops, sc)
-                : t2_h1_server_new(&sc->h1, server->proxy, conn, &server->options.h1, &h1_ops, sc);
+  int err = 0;
+  if (!t2_conn_is_tls(conn))
+    look(sc, conn);
+  else if (t2_str_eq(t2_conn_alpn(conn), T2_STR("h2")))
+    err = begin_h2(sc, conn);
+  else
+    err = begin_h1(sc, conn);
   if (err) drop_conn(sc);
 }
 
@@ -164,6 +246,7 @@ void t2_server_drain(t2_server *server) {
     server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
     if (sc->h1) t2_h1_server_drain(sc->h1);
     if (sc->h2) t2_h2_conn_drain(sc->h2);
+    if (sc->conn) t2_conn_close(sc->conn, 0);
   }
   tell_drained(server);
 }
@@ -177,6 +260,7 @@ void t2_server_close(t2_server *server, t2_listener_close_cb cb, void *user) {
     server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
     if (sc->h1) t2_h1_server_close(sc->h1, T2_ERR_CANCELLED);
     if (sc->h2) t2_h2_conn_close(sc->h2, T2_ERR_CANCELLED);
+    if (sc->conn) t2_conn_close(sc->conn, T2_ERR_CANCELLED);
   }
   free_when_closed(server);
 }

@@ -1,5 +1,5 @@
-/* A listener whose connections speak HTTP/1.1 or HTTP/2 (by ALPN), and whose requests all come to one
- * callback. */
+/* A listener whose connections speak HTTP/1.1 or HTTP/2 (by ALPN, or in the clear by prior knowledge), and
+ * whose requests all come to one callback. */
 #ifndef T2_PROXY_SERVER_H
 #define T2_PROXY_SERVER_H
 
@@ -23,7 +23,7 @@ void t2_server_options_init(t2_server_options *options);
 typedef struct t2_request {
   t2_server *server;
   t2_exchange *exchange;
-  t2_head *head; /* valid during the call */
+  t2_head *head; /* valid during the call; the scheme is the transport's, whatever the client says */
   bool end;      /* no content follows */
   t2_conn *transport;
   t2_h1_server *h1; /* NULL when it came by HTTP/2 */

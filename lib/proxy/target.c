@@ -1,8 +1,11 @@
+#include <base/mem.h>
 #include <proxy/target.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 
-#define ORIGIN_FORMS "PORT, HOST:PORT or http://HOST:PORT"
+#define ORIGIN_FORMS                                                                                         \
+  "PORT, HOST:PORT, http://HOST:PORT, https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or files:DIR"
+#define SOCKET_PATH_MAX 107 /* characters that a unix socket's address has room for */
 
 typedef struct problem {
   char *detail;
@@ -79,8 +82,35 @@ static int parse_port(t2_str digits, t2_target *target, const problem *p) {
   uint64_t port;
   if (t2_str_u64(digits, UINT16_MAX, &port) || port == 0)
     return wrong(p, T2_ERR_INVALID, "a port is a number from 1 to 65535");
-  *target = (t2_target){.host = T2_STR("localhost"), .port = (uint16_t)port};
+  *target = (t2_target){.kind = T2_TARGET_HTTP, .host = T2_STR("localhost"), .port = (uint16_t)port};
   return 0;
+}
+
+/* "unix:/path", "unix:///path", "files:dir": what stands behind the colon. */
+static int parse_path(t2_str path, t2_target_kind kind, t2_target *target, const problem *p) {
+  size_t max = kind == T2_TARGET_UNIX ? SOCKET_PATH_MAX : T2_TARGET_PATH_MAX;
+  if (t2_str_starts(path, T2_STR("///"))) path = t2_str_of(path.p + 2, path.n - 2);
+  if (kind == T2_TARGET_UNIX && t2_str_starts(path, T2_STR("//")))
+    return wrong(p, T2_ERR_INVALID, "a path of this machine is meant");
+  if (path.n == 0) return wrong(p, T2_ERR_INVALID, "the path is missing");
+  if (path.n > max) return wrong(p, T2_ERR_INVALID, "the path is too long");
+  if (t2_str_find(path, '\0') >= 0) return wrong(p, T2_ERR_INVALID, "that is no path");
+  *target = (t2_target){.kind = kind, .path = path};
+  return 0;
+}
+
+static int parse_url(t2_str scheme, t2_str rest, t2_target *target, const problem *p) {
+  static const struct {
+    const char *scheme;
+    t2_target_kind kind;
+    uint16_t port;
+  } known[] = {{"http", T2_TARGET_HTTP, 80}, {"https", T2_TARGET_HTTPS, 443}, {"h2c", T2_TARGET_H2C, 80}};
+  for (size_t i = 0; i < T2_COUNT_OF(known); i++) {
+    if (!t2_str_eq_nocase(scheme, t2_str_c(known[i].scheme))) continue;
+    target->kind = known[i].kind;
+    return parse_rest(rest, known[i].port, target, p);
+  }
+  return wrong(p, T2_ERR_UNSUPPORTED, "origins of this scheme are not spoken to");
 }
 
 int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_size) {
@@ -89,13 +119,12 @@ int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_
   p.detail = detail;
   *target = (t2_target){0};
   if (text.n == 0) return wrong(&p, T2_ERR_INVALID, "the target is empty");
-  if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the target is too long");
-  if (split_scheme(text, &scheme, &rest)) {
-    if (t2_str_eq_nocase(scheme, T2_STR("http"))) return parse_rest(rest, 80, target, &p);
-    return wrong(&p, T2_ERR_UNSUPPORTED, "this version speaks only clear HTTP/1.1 to origins");
-  }
   if (t2_str_starts(text, T2_STR("unix:")))
-    return wrong(&p, T2_ERR_UNSUPPORTED, "this version speaks only clear HTTP/1.1 over TCP to origins");
+    return parse_path(t2_str_of(text.p + 5, text.n - 5), T2_TARGET_UNIX, target, &p);
+  if (t2_str_starts(text, T2_STR("files:")))
+    return parse_path(t2_str_of(text.p + 6, text.n - 6), T2_TARGET_FILES, target, &p);
+  if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the target is too long");
+  if (split_scheme(text, &scheme, &rest)) return parse_url(scheme, rest, target, &p);
   t2_str digits = text.p[0] == ':' ? t2_str_of(text.p + 1, text.n - 1) : text;
   if (all_digits(digits)) return parse_port(digits, target, &p);
   return parse_rest(text, 0, target, &p);
@@ -110,5 +139,6 @@ int t2_target_parse_https(t2_str text, t2_target *target, char *detail, size_t d
   if (!split_scheme(text, &scheme, &rest)) return wrong(&p, T2_ERR_INVALID, "that is no URL");
   if (!t2_str_eq_nocase(scheme, T2_STR("https")))
     return wrong(&p, T2_ERR_UNSUPPORTED, "only https is spoken");
+  target->kind = T2_TARGET_HTTPS;
   return parse_rest(rest, 443, target, &p);
 }

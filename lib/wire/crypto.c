@@ -188,6 +188,10 @@ int t2_es256_verify(t2_es256_key *key, const void *bytes, size_t n, const uint8_
   return map_error(err, T2_ERR_AUTH);
 }
 
+void t2_sha1(const void *bytes, size_t n, uint8_t out[T2_SHA1_LEN]) {
+  if (t2_mbedtls_sha1(bytes, n, out)) abort();
+}
+
 void t2_sha256(const void *bytes, size_t n, uint8_t out[T2_SHA256_LEN]) {
   /* It has no way to fail in software; a hash that is not one must never be compared with. */
   if (t2_mbedtls_sha256(bytes, n, out)) abort();

@@ -33,6 +33,9 @@ int t2_es256_sign(t2_es256_key *key, const void *bytes, size_t n, uint8_t sig[T2
  * (r, n - s) both are good, as in RFC 7518: a signature is no identifier. */
 int t2_es256_verify(t2_es256_key *key, const void *bytes, size_t n, const uint8_t sig[T2_ES256_SIG_LEN]);
 
+/* SHA-1, for where a protocol has it and nothing rests on it (RFC 6455, 4.2.2). */
+#define T2_SHA1_LEN 20
+void t2_sha1(const void *bytes, size_t n, uint8_t out[T2_SHA1_LEN]);
 void t2_sha256(const void *bytes, size_t n, uint8_t out[T2_SHA256_LEN]);
 
 #endif

@@ -24,6 +24,7 @@
 #include <mbedtls/ecp.h>
 #include <mbedtls/pem.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 
 /* An f_rng over the system's source: it has no state, so nothing is seeded, shared or freed. */
@@ -31,6 +32,14 @@ static inline int t2_mbedtls_random(void *unused, unsigned char *out, size_t n) 
   (void)unused;
   t2_random_bytes(out, n);
   return 0;
+}
+
+static inline int t2_mbedtls_sha1(const unsigned char *bytes, size_t n, unsigned char out[20]) {
+#if T2_MBEDTLS_3
+  return mbedtls_sha1(bytes, n, out);
+#else
+  return mbedtls_sha1_ret(bytes, n, out);
+#endif
 }
 
 static inline int t2_mbedtls_sha256(const unsigned char *bytes, size_t n, unsigned char out[32]) {

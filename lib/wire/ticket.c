@@ -28,6 +28,21 @@ bool t2_entry_id_valid(t2_str s) {
   return id_valid(s, T2_ENTRY_ID_MAX);
 }
 
+static const char *const kind_names[] = {[T2_KIND_HTTP] = "http", [T2_KIND_TCP] = "tcp"};
+
+const char *t2_kind_name(t2_kind kind) {
+  return kind_names[kind];
+}
+
+bool t2_kind_parse(t2_str name, t2_kind *kind) {
+  for (size_t i = 0; i < T2_COUNT_OF(kind_names); i++) {
+    if (!t2_str_eq(name, t2_str_c(kind_names[i]))) continue;
+    *kind = (t2_kind)i;
+    return true;
+  }
+  return false;
+}
+
 static bool audience_valid(t2_str s) {
   return t2_str_eq(s, T2_STR(T2_TICKET_ANY_ENTRY)) || t2_entry_id_valid(s);
 }
@@ -56,6 +71,8 @@ static bool ticket_valid(const t2_ticket *ticket) {
   if (ticket->audience_count == 0 || ticket->audience_count > T2_TICKET_AUDIENCES_MAX) return false;
   for (size_t i = 0; i < ticket->audience_count; i++)
     if (!audience_valid(MEMBER(ticket->audience[i]))) return false;
+  if ((size_t)ticket->kind >= T2_COUNT_OF(kind_names)) return false;
+  if (ticket->port && ticket->kind == T2_KIND_HTTP) return false;
   return time_valid(ticket->issued_at) && time_valid(ticket->not_before) && time_valid(ticket->expires_at);
 }
 
@@ -69,6 +86,8 @@ static void write_claims(const t2_ticket *ticket, t2_buf *out) {
                 ticket->expires_at, ticket->not_before, ticket->issued_at, ticket->id);
   if (ticket->max_uplinks) t2_buf_printf(out, ",\"t2_max_uplinks\":%" PRIu32, ticket->max_uplinks);
   if (ticket->max_streams) t2_buf_printf(out, ",\"t2_max_streams\":%" PRIu32, ticket->max_streams);
+  if (ticket->kind) t2_buf_printf(out, ",\"t2_kind\":\"%s\"", t2_kind_name(ticket->kind));
+  if (ticket->port) t2_buf_printf(out, ",\"t2_port\":%u", (unsigned)ticket->port);
   t2_buf_append_byte(out, '}');
 }
 
@@ -180,6 +199,21 @@ static bool read_limit(const json_t *claims, const char *name, uint32_t *limit) 
   return true;
 }
 
+static bool read_kind(const json_t *claims, t2_kind *kind) {
+  t2_str name;
+  int given = t2_json_text(claims, "t2_kind", &name);
+
+  return given == 0 || (given == 1 && t2_kind_parse(name, kind));
+}
+
+static bool read_port(const json_t *claims, t2_kind kind, uint16_t *port) {
+  int64_t number = 0;
+
+  if (t2_json_integer(claims, "t2_port", 0, UINT16_MAX, &number) < 0) return false;
+  *port = (uint16_t)number;
+  return number == 0 || kind != T2_KIND_HTTP;
+}
+
 static bool read_time(const json_t *claims, const char *name, int64_t *seconds) {
   return t2_json_integer(claims, name, 0, T2_TICKET_TIME_MAX, seconds) == 1;
 }
@@ -216,6 +250,8 @@ static const char *read_claims(const json_t *claims, t2_ticket *ticket) {
   if (!read_time(claims, "iat", &ticket->issued_at)) return "iat";
   if (!read_limit(claims, "t2_max_uplinks", &ticket->max_uplinks)) return "t2_max_uplinks";
   if (!read_limit(claims, "t2_max_streams", &ticket->max_streams)) return "t2_max_streams";
+  if (!read_kind(claims, &ticket->kind)) return "t2_kind";
+  if (!read_port(claims, ticket->kind, &ticket->port)) return "t2_port";
   return NULL;
 }
 

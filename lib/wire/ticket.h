@@ -13,7 +13,13 @@
 #define T2_TICKET_LEEWAY_SECONDS 60           /* clock skew forgiven in exp, nbf and iat */
 #define T2_TICKET_TIME_MAX       253402300799 /* the last second of the year 9999 */
 
-/* All but the last two claims are required. */
+/* What a session is of. */
+typedef enum t2_kind {
+  T2_KIND_HTTP, /* requests */
+  T2_KIND_TCP   /* connections to a port of its own */
+} t2_kind;
+
+/* All claims that begin with "t2_" may be absent. */
 typedef struct t2_ticket {
   char issuer[64];                     /* visible ASCII; "" is signed as T2_TICKET_ISSUER */
   char session[T2_SESSION_ID_MAX + 1]; /* sub */
@@ -23,6 +29,8 @@ typedef struct t2_ticket {
   int64_t issued_at, not_before, expires_at; /* seconds since 1970, up to T2_TICKET_TIME_MAX */
   uint32_t max_uplinks;                      /* claim "t2_max_uplinks"; 0: no limit of its own */
   uint32_t max_streams;                      /* claim "t2_max_streams": exchanges at once; 0: likewise */
+  t2_kind kind;                              /* claim "t2_kind"; absent: "http" */
+  uint16_t port; /* claim "t2_port", of a TCP session alone: the public port asked for; 0: any */
 } t2_ticket;
 
 /* Signs with the newest key and appends the compact JWT: 0, T2_ERR_STATE without a private key,
@@ -38,6 +46,11 @@ int t2_ticket_sign(const t2_ticket *ticket, const t2_keys *keys, t2_buf *out);
  * can say whose it was; on any other failure it is all zero. The sentence quotes nothing from the ticket. */
 int t2_ticket_verify(t2_str jwt, const t2_keys *keys, t2_str entry, int64_t now_seconds, t2_ticket *ticket,
                      char *detail, size_t detail_size);
+
+/* "http", "tcp". */
+const char *t2_kind_name(t2_kind kind);
+/* False: it is none. */
+bool t2_kind_parse(t2_str name, t2_kind *kind);
 
 /* Is s a session id: a UUID in lower case or a name [a-z0-9-]{3,63} that neither starts nor ends with '-'? */
 bool t2_session_id_valid(t2_str s);

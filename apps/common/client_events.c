@@ -1,0 +1,59 @@
+#include <common/client_events.h>
+#include <jansson.h>
+
+static void say_ready(t2_app *app, const t2_client_event *event) {
+  json_t *urls = app->json ? json_array() : NULL;
+  for (size_t i = 0; i < event->url_count; i++) {
+    if (urls) (void)json_array_append_new(urls, json_string(event->urls[i]));
+  }
+  t2_app_event(app, "ready", "{s:s, s:o, s:s?}", "session", event->session, "urls", urls, "admin",
+               app->admin_address);
+  t2_app_say(app, "session %s is published:", event->session);
+  for (size_t i = 0; i < event->url_count; i++)
+    t2_app_say(app, "  %s", event->urls[i]);
+}
+
+static void say_retrying(t2_app *app, const t2_client_event *event) {
+  t2_app_event(app, "retrying", "{s:s?, s:s, s:s, s:I}", "entry", event->entry, "error",
+               t2_error_name(event->error), "reason", event->reason, "delay_ms", (json_int_t)event->delay_ms);
+}
+
+static void say_lost(t2_app *app, const t2_client_event *event) {
+  t2_app_event(app, "lost", "{s:s?, s:s, s:s}", "entry", event->entry, "error", t2_error_name(event->error),
+               "reason", event->reason);
+}
+
+static void on_ended(t2_app *app, const t2_client_event *event) {
+  t2_app_event(app, "ended", "{s:s, s:s}", "error", t2_error_name(event->error), "reason", event->reason);
+  t2_app_end(app, event->error ? t2_app_fail(app, "%s", event->reason) : T2_APP_OK);
+}
+
+void t2_app_client_event(t2_client *client, const t2_client_event *event, void *user) {
+  t2_app *app = user;
+  (void)client;
+  switch (event->type) {
+  case T2_CLIENT_REGISTERED:
+    t2_app_event(app, "registered", "{s:s, s:i}", "session", event->session, "lease_seconds",
+                 (int)event->lease_seconds);
+    break;
+  case T2_CLIENT_CONNECTED:
+    t2_app_event(app, "connected", "{s:s, s:s*}", "entry", event->entry, "url",
+                 event->url_count ? event->urls[0] : NULL);
+    break;
+  case T2_CLIENT_READY:
+    say_ready(app, event);
+    break;
+  case T2_CLIENT_LOST:
+    say_lost(app, event);
+    break;
+  case T2_CLIENT_RETRYING:
+    say_retrying(app, event);
+    break;
+  case T2_CLIENT_DRAINING:
+    t2_app_event(app, "draining", "{s:s}", "reason", event->reason);
+    break;
+  case T2_CLIENT_ENDED:
+    on_ended(app, event);
+    break;
+  }
+}

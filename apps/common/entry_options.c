@@ -1,0 +1,84 @@
+#include <base/str.h>
+#include <common/entry_options.h>
+#include <common/state.h>
+#include <stdio.h>
+#include <string.h>
+
+size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]) {
+  t2_entry_options *o = &entry->options;
+  const t2_cli_option rows[] = {
+      {"entry-id", T2_CLI_TEXT, &o->id, "ID",
+       "a name of a-z 0-9 and - (one is made, and kept in --state-dir)", 0, 0},
+      {"control", T2_CLI_TEXT, &o->control, "URL", "the control plane (https://127.0.0.1:12002)", 0, 0},
+      {"public", T2_CLI_TEXT, &o->public_address, "HOST:PORT", "public requests (127.0.0.1:12000)", 0, 0},
+      {"public-tls", T2_CLI_TEXT, &o->public_tls_address, "HOST:PORT",
+       "public requests over TLS; may be that of --uplink (none)", 0, 0},
+      {"public-cert", T2_CLI_LIST, &entry->public_certs, "CERT[,KEY]",
+       "PEM files for --public-tls, chosen by name; may be repeated (--cert)", 0, 0},
+      {"uplink", T2_CLI_TEXT, &o->uplink_address, "HOST:PORT", "tunnel clients (127.0.0.1:12001)", 0, 0},
+      {"tcp-ports", T2_CLI_TEXT, &entry->tcp_ports, "A-B", "public ports of TCP sessions, one each (none)", 0,
+       0},
+      {"tcp-address", T2_CLI_TEXT, &o->tcp_address, "IP", "where they are bound (that of --public)", 0, 0},
+      {"ca", T2_CLI_TEXT, &o->ca_file, "FILE", "trusted for the control plane (the system's)", 0, 0},
+      {"token-file", T2_CLI_TEXT, &entry->token_file, "FILE",
+       "the token for the control plane is the first line of it", 0, 0},
+      {"domain", T2_CLI_TEXT, &o->domain, "DOMAIN", "sessions are names in it (localhost)", 0, 0},
+      {"advertise-uplink", T2_CLI_TEXT, &o->advertise_uplink, "URL",
+       "what clients dial (https:// and --uplink)", 0, 0},
+      {"advertise-public", T2_CLI_TEXT, &o->advertise_public, "URL",
+       "what people are told (http:// and --public)", 0, 0},
+  };
+
+  t2_entry_options_init(o);
+  o->control = NULL;
+  memcpy(table, rows, sizeof(rows));
+  return T2_COUNT_OF(rows);
+}
+
+/* "CERT,KEY" or "CERT". */
+static void add_certificate(t2_app *app, t2_app_entry *entry, const char *text) {
+  ptrdiff_t comma = t2_str_find(t2_str_c(text), ',');
+  t2_entry_certificate *c = &entry->certificates[entry->options.certificate_count++];
+
+  c->cert_file = comma < 0 ? text : t2_app_own(app, t2_strndup(NULL, text, (size_t)comma));
+  c->key_file = comma < 0 ? NULL : text + comma + 1;
+  if (comma == 0 || (c->key_file && !*c->key_file))
+    t2_app_note(app, T2_APP_USAGE, "--public-cert %s: a file is missing before or behind the comma", text);
+}
+
+/* "A-B", or one port. */
+static void read_tcp_ports(t2_app *app, t2_app_entry *entry) {
+  t2_str rest = t2_str_c(entry->tcp_ports), first, last;
+  uint64_t a = 0, b = 0;
+
+  bool good = t2_str_next(&rest, '-', &first) && t2_str_u64(first, UINT16_MAX, &a) == 0;
+  b = a;
+  if (good && t2_str_next(&rest, '-', &last)) good = t2_str_u64(last, UINT16_MAX, &b) == 0;
+  if (!good || rest.n || a == 0 || b < a)
+    t2_app_note(app, T2_APP_USAGE, "--tcp-ports %s: A-B is taken, such as 20000-20999", entry->tcp_ports);
+  entry->options.tcp_port_first = (uint16_t)a;
+  entry->options.tcp_port_last = (uint16_t)b;
+}
+
+static void check_tcp_address(t2_app *app, const char *host) {
+  char text[80];
+
+  snprintf(text, sizeof(text), strchr(host, ':') ? "[%s]:0" : "%s:0", host);
+  t2_app_loopback(app, "tcp-address", text);
+}
+
+void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
+  t2_entry_options *o = &entry->options;
+
+  o->certificates = entry->certificates;
+  for (size_t i = 0; i < entry->public_certs.n; i++)
+    add_certificate(app, entry, entry->public_certs.items[i]);
+  if (o->certificate_count && !o->public_tls_address)
+    t2_app_note(app, T2_APP_USAGE, "--public-cert needs --public-tls");
+  if (entry->tcp_ports) read_tcp_ports(app, entry);
+  if (o->tcp_address) check_tcp_address(app, o->tcp_address);
+  t2_app_file_or_none(app, &o->ca_file, T2_APP_CA);
+  t2_app_loopback(app, "public", o->public_address);
+  t2_app_loopback(app, "public-tls", o->public_tls_address);
+  t2_app_loopback(app, "uplink", o->uplink_address);
+}

@@ -1,0 +1,24 @@
+/* The options of an entry, which proxyentry and tunneld --entry have in common. */
+#ifndef T2_COMMON_ENTRY_OPTIONS_H
+#define T2_COMMON_ENTRY_OPTIONS_H
+
+#include <common/dev.h>
+#include <tunnel2/entry.h>
+
+#define T2_APP_ENTRY_ROWS 32 /* of the table, at most */
+
+typedef struct t2_app_entry {
+  t2_entry_options options;
+  const char *token_file;
+  const char *tcp_ports;    /* "A-B" */
+  t2_cli_list public_certs; /* "CERT[,KEY]" */
+  t2_entry_certificate certificates[T2_CLI_LIST_MAX];
+} t2_app_entry;
+
+/* Sets the defaults and writes the rows to table: how many. What `entry` holds outlives the table. */
+size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]);
+/* After the command line was read, as the calls of dev.h: completes the options, but for cert_file, key_file
+ * and the token. What is wrong is noted. */
+void t2_app_entry_complete(t2_app *app, t2_app_entry *entry);
+
+#endif

@@ -1,0 +1,111 @@
+#include <entry/state.h>
+#include <net/address.h>
+#include <stdio.h>
+
+/* ---- A connection becomes a CONNECT on an uplink ---- */
+
+static int add_fields(t2_head *head, const t2_exchange *exchange, t2_str forwarded) {
+  int err = t2_fields_add(&head->fields, T2_STR("forwarded"), forwarded);
+  if (err == 0) err = t2_fields_add(&head->fields, T2_STR("x-request-id"), t2_str_c(exchange->request_id));
+  return err;
+}
+
+static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2_leg *up, t2_str peer) {
+  char authority[320], forwarded[T2_ADDRESS_TEXT + 16];
+  t2_head head;
+  t2_head_init(&head, entry->loop->mem);
+  snprintf(authority, sizeof(authority), strchr(entry->strings.public_host, ':') ? "[%s]:%u" : "%s:%u",
+           entry->strings.public_host, (unsigned)t2_entry_port_number(session));
+  snprintf(forwarded, sizeof(forwarded), "for=\"%.*s\"", T2_STR_ARG(peer));
+  head.method = T2_STR("CONNECT");
+  head.authority = t2_str_c(authority);
+  head.content_length = -1;
+  head.version_minor = 1;
+  t2_exchange *exchange = t2_exchange_new(&entry->public_proxy, down, &head);
+  if (!exchange) {
+    t2_tcp_leg_drop(down, T2_ERR_NOMEM);
+  } else {
+    t2_entry_begin(entry, session, exchange);
+    if (add_fields(&head, exchange, t2_str_c(forwarded)))
+      t2_exchange_refuse(exchange, t2_problem_of(T2_ERR_NOMEM, T2_AT_LOCAL), NULL);
+    else
+      t2_exchange_connect(exchange, up, &head, false, NULL, entry->options.response_timeout_ms);
+  }
+  t2_head_fini(&head);
+}
+
+/* There is no way to say why there is no tunnel but to end the connection at once. */
+static void on_connection(t2_entry_session *session, t2_conn *conn, void *user) {
+  t2_entry *entry = user;
+  bool full = entry->tcp.count >= entry->options.connections_max ||
+              (session->max_streams && session->active >= session->max_streams);
+  t2_leg *up = full ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  if (!up) {
+    t2_log_at(&entry->loop->log, INFO, "entry", "a connection to session %s is refused: %s", session->id,
+              full                    ? "there are as many as there may be"
+              : session->uplink_count ? "its clients take no more now"
+                                      : "nobody serves it now");
+    t2_conn_reset(conn, T2_ERR_UNAVAILABLE);
+    return;
+  }
+  t2_leg *down = t2_tcp_leg_accepted(&entry->tcp, conn);
+  if (down) pass_on(entry, session, down, up, t2_conn_peer(conn));
+}
+
+static void on_sweep(void *user) {
+  t2_entry *entry = user;
+  t2_entry_sessions_sweep(&entry->uplinks.sessions, t2_loop_now(entry->loop));
+}
+
+static const t2_entry_ports_ops ports_ops = {.on_connection = on_connection, .on_sweep = on_sweep};
+
+/* ---- Life ---- */
+
+static char *host_of(const t2_allocator *mem, t2_str address) {
+  t2_str host;
+  uint16_t port;
+  if (t2_str_hostport(address, &host, &port)) host = address;
+  return t2_strndup(mem, host.p ? host.p : "", host.n);
+}
+
+/* The host of what people are told. */
+static char *public_host(const t2_entry *entry) {
+  t2_str url = t2_str_c(entry->options.advertise_public), host;
+  for (size_t i = 0; i + 3 <= url.n; i++)
+    if (memcmp(url.p + i, "://", 3) == 0) {
+      url = t2_str_of(url.p + i + 3, url.n - i - 3);
+      break;
+    }
+  return t2_str_next(&url, '/', &host) ? host_of(entry->options.allocator, host)
+                                       : t2_strdup(entry->options.allocator, "localhost");
+}
+
+void t2_entry_init_connections(t2_entry *entry) {
+  t2_tcp_legs_init(&entry->tcp, entry->loop);
+  entry->tcp.on_gone = t2_entry_public_gone;
+  entry->tcp.user = entry;
+  t2_entry_ports_init(&entry->ports, entry->loop, &(t2_entry_ports_options){0}, &ports_ops, entry);
+}
+
+int t2_entry_open_ports(t2_entry *entry) {
+  const t2_entry_options *o = &entry->options;
+  t2_entry_strings *s = &entry->strings;
+  if (o->tcp_port_first == 0) return 0;
+  s->public_host = public_host(entry);
+  s->tcp_address = o->tcp_address ? t2_strdup(o->allocator, o->tcp_address)
+                                  : host_of(o->allocator, t2_str_c(o->public_address));
+  if (!s->public_host || !s->tcp_address) return T2_ERR_NOMEM;
+  entry->options.tcp_address = s->tcp_address;
+  entry->ports.options = (t2_entry_ports_options){.host = s->tcp_address,
+                                                  .first = o->tcp_port_first,
+                                                  .last = o->tcp_port_last,
+                                                  .connections_max = o->connections_max};
+  entry->uplinks.ports = &entry->ports;
+  entry->uplinks.public_host = s->public_host;
+  return 0;
+}
+
+void t2_entry_close_connections(t2_entry *entry) {
+  t2_entry_ports_close_all(&entry->ports);
+  t2_tcp_legs_close(&entry->tcp);
+}

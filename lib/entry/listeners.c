@@ -1,0 +1,213 @@
+#include <entry/state.h>
+#include <http/ptth.h>
+#include <stdio.h>
+#include <wire/detail.h>
+
+/* What one public connection over HTTP/2 may have under way, and what each stream of it may hold of content
+ * that waits for an origin. */
+#define PUBLIC_STREAMS 256
+#define PUBLIC_WINDOW  (2 * T2_LEG_WINDOW)
+
+static const char *const public_alpn[] = {"h2", "http/1.1", NULL};
+
+/* ---- Requests ---- */
+
+static void on_uplink_request(const t2_request *request, void *user) {
+  t2_entry *entry = user;
+  t2_uplinks_on_request(&entry->uplinks, request);
+}
+
+/* Where both come in: who asks for the uplink's protocol at its place is a client, all others are the public.
+ */
+static void on_shared_request(const t2_request *request, void *user) {
+  const char *why;
+  bool uplink =
+      request->h1 && t2_ptth_is_path(request->head) && t2_ptth_check_request(request->head, &why) == 0;
+  if (uplink)
+    on_uplink_request(request, user);
+  else
+    t2_entry_on_public_request(request, user);
+}
+
+/* ---- Ending ---- */
+
+size_t t2_entry_public_connections(const t2_entry *entry) {
+  size_t n = 0;
+  if (entry->public_server) n += t2_server_connections(entry->public_server);
+  if (entry->public_tls_server) n += t2_server_connections(entry->public_tls_server);
+  if (entry->shared && entry->uplink_server) n += t2_server_connections(entry->uplink_server);
+  return n + entry->tcp.count;
+}
+
+/* It may come from inside the drain, or from a connection's end: what follows does not. */
+void t2_entry_public_gone(void *user) {
+  t2_entry *entry = user;
+  if (entry->state == T2_ENTRY_STATE_DRAINING && t2_entry_public_connections(entry) == 0)
+    t2_loop_timer_start(entry->loop, &entry->drain, 0);
+}
+
+void t2_entry_drain_public(t2_entry *entry) {
+  t2_entry_ports_close_all(&entry->ports);
+  if (entry->public_server) t2_server_drain(entry->public_server);
+  if (entry->public_tls_server) t2_server_drain(entry->public_tls_server);
+  if (entry->shared && entry->uplink_server) t2_server_drain(entry->uplink_server);
+}
+
+static void on_server_close(void *user) {
+  t2_entry *entry = user;
+  entry->servers_open--;
+  t2_entry_settled(entry);
+}
+
+static void close_server(t2_entry *entry, t2_server **server) {
+  t2_server *closing = *server;
+  if (!closing) return;
+  *server = NULL;
+  t2_server_close(closing, on_server_close, entry);
+}
+
+void t2_entry_close_listeners(t2_entry *entry) {
+  close_server(entry, &entry->public_server);
+  close_server(entry, &entry->public_tls_server);
+  close_server(entry, &entry->uplink_server);
+  t2_entry_close_connections(entry);
+}
+
+/* ---- Opening ---- */
+
+static void public_options(const t2_entry *entry, t2_server_options *options) {
+  const t2_entry_options *o = &entry->options;
+  t2_server_options_init(options);
+  options->listener.connections_max = o->connections_max;
+  options->h1.header_timeout_ms = o->header_timeout_ms;
+  options->h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
+  options->h1.body_timeout_ms = o->body_timeout_ms;
+  options->h2.idle_timeout_ms = o->keep_alive_timeout_ms;
+  options->h2.stuck_timeout_ms = o->body_timeout_ms;
+  options->h2.h2.priorities = true;
+  options->h2.h2.concurrent_max = PUBLIC_STREAMS;
+  options->h2.h2.stream_window = PUBLIC_WINDOW;
+  options->h2.h2.connection_window = 16 * PUBLIC_WINDOW;
+  options->on_drained = t2_entry_public_gone;
+}
+
+static int open_server(t2_entry *entry, t2_server **server, t2_proxy *proxy, const t2_server_options *options,
+                       t2_server_request_cb on_request, char *detail, size_t size) {
+  int err = t2_server_new(server, proxy, options, on_request, entry, detail, size);
+  if (err == 0) entry->servers_open++;
+  return err;
+}
+
+static int open_public(t2_entry *entry, char *detail, size_t size) {
+  t2_server_options options;
+  public_options(entry, &options);
+  options.listener.address = entry->options.public_address;
+  return open_server(entry, &entry->public_server, &entry->public_proxy, &options, t2_entry_on_public_request,
+                     detail, size);
+}
+
+/* The public's certificates, behind the entry's own when that is to be the first or the only one. */
+static int make_tls(t2_entry *entry, t2_tls **tls, bool own_first, const char *const *alpn, char *detail,
+                    size_t size) {
+  const t2_entry_options *o = &entry->options;
+  t2_tls_files *files = t2_calloc(o->allocator, o->certificate_count + 1, sizeof(*files));
+  size_t n = 0;
+  if (!files) return T2_ERR_NOMEM;
+  if (own_first || o->certificate_count == 0) files[n++] = (t2_tls_files){o->cert_file, o->key_file};
+  for (size_t i = 0; i < o->certificate_count; i++)
+    files[n++] = (t2_tls_files){o->certificates[i].cert_file, o->certificates[i].key_file};
+  int err = t2_tls_server_new_many(tls, entry->loop, files, n, alpn, detail, size);
+  t2_free(o->allocator, files);
+  return err;
+}
+
+static int open_public_tls(t2_entry *entry, char *detail, size_t size) {
+  t2_server_options options;
+  int err = make_tls(entry, &entry->public_tls, false, public_alpn, detail, size);
+  if (err) return err;
+  public_options(entry, &options);
+  options.listener.address = entry->options.public_tls_address;
+  options.listener.tls = entry->public_tls;
+  return open_server(entry, &entry->public_tls_server, &entry->public_proxy, &options,
+                     t2_entry_on_public_request, detail, size);
+}
+
+static int open_uplink(t2_entry *entry, char *detail, size_t size) {
+  static const char *const alpn[] = {"http/1.1", NULL};
+  const t2_entry_options *o = &entry->options;
+  t2_server_options options;
+  int err = t2_tls_server_new(&entry->uplink_tls, entry->loop, o->cert_file, o->key_file, alpn, detail, size);
+  if (err) return err;
+  t2_server_options_init(&options);
+  options.listener.address = o->uplink_address;
+  options.listener.connections_max = o->uplinks_max;
+  options.listener.tls = entry->uplink_tls;
+  options.h1.header_timeout_ms = o->header_timeout_ms;
+  return open_server(entry, &entry->uplink_server, &entry->uplink_proxy, &options, on_uplink_request, detail,
+                     size);
+}
+
+/* Clients that dial an address send no server name: the entry's own certificate is the first. */
+static int open_shared(t2_entry *entry, char *detail, size_t size) {
+  t2_server_options options;
+  int err = make_tls(entry, &entry->uplink_tls, true, public_alpn, detail, size);
+  if (err) return err;
+  entry->shared = true;
+  public_options(entry, &options);
+  options.listener.address = entry->options.uplink_address;
+  options.listener.connections_max += entry->options.uplinks_max;
+  options.listener.tls = entry->uplink_tls;
+  return open_server(entry, &entry->uplink_server, &entry->public_proxy, &options, on_shared_request, detail,
+                     size);
+}
+
+/* "http://127.0.0.1:12000", unless something else was given. */
+static char *advertised(const t2_allocator *mem, const char *given, const char *scheme, const char *address) {
+  char url[128];
+  if (given) return t2_strdup(mem, given);
+  snprintf(url, sizeof(url), "%s://%s", scheme, address);
+  return t2_strdup(mem, url);
+}
+
+static int note_address(t2_entry *entry, const t2_server *server, char **kept, const char **option) {
+  *option = *kept = t2_strdup(entry->options.allocator, t2_server_address(server));
+  return *kept ? 0 : T2_ERR_NOMEM;
+}
+
+static int note_addresses(t2_entry *entry) {
+  const t2_allocator *mem = entry->options.allocator;
+  t2_entry_options *o = &entry->options;
+  t2_entry_strings *s = &entry->strings;
+  const t2_server *secure = entry->shared ? entry->uplink_server : entry->public_tls_server;
+  int err = note_address(entry, entry->public_server, &s->public_address, &o->public_address);
+  if (err == 0) err = note_address(entry, entry->uplink_server, &s->uplink_address, &o->uplink_address);
+  if (err == 0 && secure) err = note_address(entry, secure, &s->public_tls_address, &o->public_tls_address);
+  if (err) return err;
+  o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
+  o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
+  return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
+}
+
+int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
+  const t2_entry_options *o = &entry->options;
+  bool shared = o->public_tls_address && strcmp(o->public_tls_address, o->uplink_address) == 0;
+  int err = open_public(entry, detail, size);
+  if (err == 0 && o->public_tls_address && !shared) err = open_public_tls(entry, detail, size);
+  if (err == 0) err = shared ? open_shared(entry, detail, size) : open_uplink(entry, detail, size);
+  if (err == 0) err = note_addresses(entry);
+  if (err == 0) err = t2_entry_open_ports(entry);
+  /* The caller's files are named in the TLS settings now. */
+  entry->options.certificates = NULL;
+  entry->options.certificate_count = 0;
+  return err;
+}
+
+/* ---- Certificates anew ---- */
+
+int t2_entry_reload(t2_entry *entry, char *detail, size_t size) {
+  char more[512];
+  int err = entry->uplink_tls ? t2_tls_server_reload(entry->uplink_tls, detail, size) : 0;
+  if (!entry->public_tls) return err;
+  int public_err = t2_tls_server_reload(entry->public_tls, err ? more : detail, err ? sizeof(more) : size);
+  return err ? err : public_err;
+}

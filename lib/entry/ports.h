@@ -1,0 +1,56 @@
+/* The public ports of TCP sessions: each session has one of the entry's range, from its first uplink until it
+ * is forgotten.
+ *
+ * It is the one its ticket asks for, or one that follows from its id: the same after a restart, and at every
+ * entry with the same range, unless others were there before. Of a session that has been without a client for
+ * T2_ENTRY_PORT_GRACE_MS it may be taken: by who asks for it, or when no other is free. */
+#ifndef T2_ENTRY_PORTS_H
+#define T2_ENTRY_PORTS_H
+
+#include <entry/sessions.h>
+#include <net/listener.h>
+
+#define T2_ENTRY_PORT_GRACE_MS 60000
+#define T2_ENTRY_SWEEP_MS      10000
+
+typedef struct t2_entry_ports_options {
+  const char *host;         /* to bind: "127.0.0.1", "::1" */
+  uint16_t first, last;     /* 0: there are none */
+  uint32_t connections_max; /* of one port */
+} t2_entry_ports_options;
+
+typedef struct t2_entry_ports_ops {
+  /* A connection on the session's port; the callee's, as t2_accept_cb. */
+  void (*on_connection)(t2_entry_session *session, t2_conn *conn, void *user);
+  /* Now and then, while ports are open: a time to forget sessions. */
+  void (*on_sweep)(void *user);
+} t2_entry_ports_ops;
+
+/* Embedded. */
+typedef struct t2_entry_ports {
+  t2_loop *loop;
+  t2_entry_ports_options options;
+  const t2_entry_ports_ops *ops;
+  void *user;
+  t2_entry_port **open; /* by number, from options.first on; made with the first one */
+  size_t count;
+  t2_timer sweep;
+} t2_entry_ports;
+
+/* options are copied; their host outlives this. */
+void t2_entry_ports_init(t2_entry_ports *ports, t2_loop *loop, const t2_entry_ports_options *options,
+                         const t2_entry_ports_ops *ops, void *user);
+/* None is open. */
+void t2_entry_ports_fini(t2_entry_ports *ports);
+/* Sees to it that the session has a port, for an uplink that is attached already; asked 0: any. 0;
+ * T2_ERR_CONFLICT (not in the range, in use, or not what the session's other uplinks have; or there is no
+ * range); T2_ERR_UNAVAILABLE: none is free; T2_ERR_NOMEM. detail has a sentence. */
+int t2_entry_ports_open(t2_entry_ports *ports, t2_entry_session *session, uint16_t asked, char *detail,
+                        size_t detail_size);
+/* The session's port, or 0. */
+uint16_t t2_entry_port_number(const t2_entry_session *session);
+/* No new connections; those that are there live on. Does nothing without a port. */
+void t2_entry_port_close(t2_entry_session *session);
+void t2_entry_ports_close_all(t2_entry_ports *ports);
+
+#endif

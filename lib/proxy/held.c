@@ -1,0 +1,30 @@
+#include <proxy/held.h>
+#include <tunnel2/error.h>
+
+int t2_held_init(t2_held *held, const t2_allocator *mem, const t2_head *head, bool end) {
+  *held = (t2_held){.mem = mem, .ended = end};
+  t2_buf_init(&held->content, mem);
+  held->head = t2_head_copy(head, mem);
+  return held->head ? 0 : T2_ERR_NOMEM;
+}
+
+int t2_held_data(t2_held *held, const uint8_t *bytes, size_t n) {
+  return t2_buf_append(&held->content, bytes, n);
+}
+
+int t2_held_end(t2_held *held, const t2_fields *trailers) {
+  t2_head head;
+  held->ended = true;
+  if (!trailers || trailers->n == 0) return 0;
+  t2_head_init(&head, held->mem);
+  head.fields = *trailers;
+  held->trailers = t2_head_copy(&head, held->mem);
+  return held->trailers ? 0 : T2_ERR_NOMEM;
+}
+
+void t2_held_fini(t2_held *held) {
+  t2_head_free_copy(held->head, held->mem);
+  t2_head_free_copy(held->trailers, held->mem);
+  t2_buf_fini(&held->content);
+  held->head = held->trailers = NULL;
+}
