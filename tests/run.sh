@@ -31,9 +31,10 @@ esac
 
 # Debian 12's names; a version is pinned by the release itself.
 packages='gcc g++ libc6-dev cmake ninja-build pkg-config libnghttp2-dev libmbedtls-dev libuv1-dev libjansson-dev
-libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy cppcheck shellcheck curl openssl netcat-openbsd
-python3 python3-venv ca-certificates'
-commands='gcc c++ cmake ctest ninja pkg-config clang clang-format clang-tidy cppcheck shellcheck curl openssl nc python3'
+libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy cppcheck shellcheck curl openssl netcat-openbsd nghttp2-client
+python3 python3-venv ca-certificates openssh-server openssh-client redis-server redis-tools'
+commands='gcc c++ cmake ctest ninja pkg-config clang clang-format clang-tidy cppcheck shellcheck curl openssl nc nghttp h2load
+python3'
 modules='libnghttp2 libuv jansson cmocka'
 
 # Prints what is not installed: package names where dpkg knows, else commands and pkg-config modules.

@@ -229,9 +229,10 @@ class Site:
         program.uplink = address(program.ready["uplink"])
         self.public, self.uplink = program.public, program.uplink
 
-    def tunnelc(self, target, *arguments, session=None, ready=True, owner="alice"):
+    def tunnelc(self, target, *arguments, session=None, ready=True, owner="alice", command="http"):
         given = ["--session", session] if session else []
-        program = self.start("tunnelc", "http", target, *self.common(
+        operands = [command] if target is None else [command, target]
+        program = self.start("tunnelc", *operands, *self.common(
             "--server", f"https://{self.control}", *given, *self.trust(owner), *arguments))
         if ready:
             program.ready = program.event("ready")

@@ -35,11 +35,13 @@ def release(tmp_path_factory, release_origin):
 
 
 @pytest.fixture(autouse=True)
-def bounded_memory(release):
+def bounded_memory(release, request):
     yield
+    marker = request.node.get_closest_marker("rss_max")
+    most = marker.args[0] if marker else RSS_MAX
     peaks = {program.label: program.rss_peak() for program in release.programs}
     print("peak RSS in MiB:", {label: round(peak / 2**20, 1) for label, peak in peaks.items()})
-    assert all(peak < RSS_MAX for peak in peaks.values()), peaks
+    assert all(peak < most for peak in peaks.values()), peaks
 
 
 def download(release, path, stops=()):
@@ -206,3 +208,21 @@ def test_sixty_four_transfers_at_once(release):
         thread.join(90)
     assert not problems
     wait_until(lambda: all(not t.is_alive() for t in threads), "all readers to end")
+
+
+@pytest.mark.rss_max(100 << 20)  # 256 KiB of window and what the legs hold, for each of a hundred
+def test_a_hundred_stopped_readers_stop_nobody(release):
+    """More than the uplink's connection window could hold for all of them."""
+    stopped = []
+    for _ in range(100):
+        client = Client(release.public)
+        client.request("GET", release.path(f"/bytes/{GIB}"))
+        stopped.append(client)
+    for client in stopped:
+        client.final_head()
+    time.sleep(1)  # let every buffer on their way fill
+    with Client(release.public) as neighbour:
+        response = neighbour.ask("GET", release.path(f"/bytes/{3 << 20}"))
+        assert response.whole and len(response.body) == 3 << 20
+    for client in stopped:
+        client.close()

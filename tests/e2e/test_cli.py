@@ -1,12 +1,13 @@
 """The command lines: help, bad usage, what is missing, ports that are taken, and a deployment without --dev."""
 import re
 import socket
+import ssl
 
 import pytest
 
 import certificates
 from api import call
-from programs import Program, Site, run, wait_until
+from programs import Program, Site, address, run, wait_until
 from wire import ask
 
 PROGRAMS = ["tunneld", "proxyentry", "tunnelc"]
@@ -175,11 +176,34 @@ def test_default_state_directory(tmp_path):
 def test_several_first_processes_make_one_state(site):
     """Started at once on an empty directory, all end up with the same CA and token."""
     site.state.mkdir(mode=0o700)
+    entries = []
     for number in range(4):
-        site.start("tunneld", *site.common("--listen", "127.0.0.1:0"))
-    for program in site.programs:
-        site.control = program.event("ready")["control"]
-        assert call(site, "GET", "/v1/sessions", token=site.token).status == 200
+        entries.append(site.start("proxyentry", *site.common(
+            "--control", "https://127.0.0.1:1", "--entry-id", f"one-of-{number}", "--public", "127.0.0.1:0", "--uplink",
+            "127.0.0.1:0")))
+    tunneld = site.start("tunneld", *site.common("--listen", "127.0.0.1:0"))
+    site.control = tunneld.event("ready")["control"]
+    assert call(site, "GET", "/v1/sessions", token=site.token).status == 200
+    for entry in entries:
+        uplink = address(entry.event("ready")["uplink"])
+        with socket.create_connection(uplink) as sock:
+            ssl.create_default_context(cafile=site.ca).wrap_socket(sock, server_hostname="127.0.0.1").close()
+
+
+def test_second_tunneld_on_a_state_directory_ends_with_a_line(site):
+    first = site.tunneld()
+    status, _, err = run("tunneld", "--dev", "--state-dir", site.state, "--listen", "127.0.0.1:0")
+    assert status == 1 and str(site.state) in one_line("tunneld", err) and "in use" in one_line("tunneld", err)
+    first.kill()
+    site.tunneld()
+
+
+def test_entry_that_cannot_be_told_is_bad_usage(tmp_path):
+    site = Site(tmp_path, own=True)
+    for option in ("--public", "--uplink"):
+        status, _, err = run("proxyentry", "--state-dir", tmp_path / "s", *site.certificate(), *site.trust("gate"), option,
+                             "0.0.0.0:0")
+        assert status == 2 and f"advertise-{option[2:]}" in one_line("proxyentry", err)
 
 
 def test_control_plane_and_entry_in_one_process(site, origin):

@@ -133,6 +133,18 @@ def test_second_signal_ends_at_once(site, origin, which):
     client.close()
 
 
+def test_half_a_head_does_not_hold_up_an_entry(site, origin):
+    start(site, origin)
+    with Client(site.public) as idle, Client(site.public) as half:
+        assert idle.ask("GET", site.path("/echo")).status == 200
+        half.send("GET / HTTP/1.1\r\nHost:")
+        assert ask(site.public, "GET", site.path("/echo")).status == 200  # and it has been read by now
+        begun = time.monotonic()
+        site.entry.signal()
+        assert site.entry.wait() == 0
+        assert time.monotonic() - begun < 8
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_idle_programs_end_quickly(site, origin, number):
     start(site, origin)

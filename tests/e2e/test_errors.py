@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from api import call
 from programs import wait_until
 from wire import Client, ask
 
@@ -230,3 +231,53 @@ def test_answer_before_the_end_of_the_upload(shared, shared_origin):
         response = client.final_head()
         assert response.status == 417
         assert b"".join(client.pieces(response)) == b"no thanks"
+
+
+def test_pause_in_an_upload_is_not_the_origins_fault(shared, shared_origin):
+    """The time allowed to the origin runs while it is the origin's turn."""
+    prefix = serve(shared, shared_origin.target, "--response-timeout", "1")
+    with Client(shared.public) as client:
+        client.request("POST", f"{prefix}/echo", "Content-Length: 8")
+        client.send(b"half")
+        time.sleep(2.5)  # longer than that: there is nothing to wait for but time
+        client.send(b"half")
+        response = client.response()
+        assert (response.status, response.body) == (200, b"halfhalf")
+
+
+def test_origin_that_stops_taking_an_upload_is_504(shared):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        prefix = serve(shared, deaf.getsockname()[1], "--response-timeout", "1")
+        with Client(shared.public) as client:
+            client.request("POST", f"{prefix}/", f"Content-Length: {1 << 30}")
+            try:
+                for _ in range(1000):
+                    client.send(b"x" * 65536)
+            except OSError:
+                pass
+            assert client.final_head().status == 504
+
+
+def test_deleted_session_is_unknown(site, origin):
+    site.all(origin)
+    assert call(site, "DELETE", f"/v1/sessions/{site.session}", token=site.token).status == 204
+    site.client.expected_end = 1
+    wait_until(lambda: ask(site.public, "GET", site.path("/echo")).status == 404, "the entry to forget the session")
+
+
+def test_answer_that_breaks_at_once_is_not_a_lost_client(shared):
+    """Head and breach come in one piece: the client is there, its answer is not."""
+    def answer(sock):
+        sock.recv(65536)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        prefix = serve(shared, server.getsockname()[1])
+        with Client(shared.public) as client:
+            client.request("GET", f"{prefix}/")
+            sock, _ = server.accept()
+            with sock:
+                answer(sock)
+                response = client.response()
+        assert not response.whole or response.status == 502
+        assert b"uplink-lost" not in response.body

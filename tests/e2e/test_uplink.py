@@ -1,5 +1,6 @@
 """Uplinks: which tickets open one and which do not, a client that is not ours, key rotation, coming back."""
 import json
+import socket
 import ssl
 import subprocess
 import sys
@@ -212,24 +213,31 @@ def test_python_client_serves_requests(control):
         client.stdout.close()
 
 
-def python_uplink(site, session, text, ticket=None):
-    """Attaches from a thread; returns the socket."""
-    given = register(site, session)
-    sock, rest = ptth_client.attach(given["entries"][0]["uplink"], context(site), ticket or given["ticket"])
+class PythonUplink:
+    """An uplink that a thread serves."""
 
-    def serve():
+    def __init__(self, site, session, text):
+        given = register(site, session)
+        self.sock, rest = ptth_client.attach(given["entries"][0]["uplink"], context(site), given["ticket"])
+        self.thread = threading.Thread(target=self._serve, args=(rest, text), daemon=True)
+        self.thread.start()
+
+    def _serve(self, rest, text):
         try:
-            ptth_client.serve(sock, rest, lambda headers, content: (200, [], text))
-        except OSError:
+            ptth_client.serve(self.sock, rest, lambda headers, content: (200, [], text))
+        except (OSError, ValueError):
             pass
 
-    threading.Thread(target=serve, daemon=True).start()
-    return sock
+    def close(self):
+        """The thread first: the number of a closed socket is soon another's."""
+        socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        self.thread.join()
+        self.sock.close()
 
 
 def test_two_uplinks_of_a_session_share_and_survive_one_another(control):
-    first = python_uplink(control, "both", b"one")
-    second = python_uplink(control, "both", b"two")
+    first = PythonUplink(control, "both", b"one")
+    second = PythonUplink(control, "both", b"two")
     assert ask(control.public, "GET", "/session/both/").status == 200
     first.close()
 

@@ -196,6 +196,10 @@ class Client:
         self.request(method, target, *lines, **options)
         return self.response(method)
 
+    def rest(self):
+        """All bytes until the server ends."""
+        return b"".join(self.wire.until_close())
+
     def closed(self):
         """True if the server closes now (waits for it as long as the socket's timeout)."""
         try:

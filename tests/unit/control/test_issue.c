@@ -190,8 +190,21 @@ static void test_each_allocation_may_fail(void **state) {
   assert_true(t2_test_mem_fail_each(issue_one, NULL) > 4);
 }
 
+static void test_a_ticket_is_of_its_sessions_kind(void **state) {
+  fixture f;
+  t2_ticket ticket;
+  int64_t expires_at;
+  assert_int_equal(begin(&f, NULL), 0);
+  t2_store_describe(&f.store, f.session, T2_KIND_TCP, 2222);
+  assert_int_equal(issue(&f, &expires_at), 0);
+  assert_int_equal(verify(&f, "e-1", &ticket), 0);
+  assert_true(ticket.kind == T2_KIND_TCP && ticket.port == 2222);
+  end(&f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_ticket_is_of_its_sessions_kind),
       cmocka_unit_test(test_a_ticket_opens_uplinks_at_the_sessions_entries),
       cmocka_unit_test(test_without_entries_a_ticket_is_good_at_any),
       cmocka_unit_test(test_with_more_entries_than_fit_a_ticket_names_those_chosen),

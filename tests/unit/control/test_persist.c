@@ -30,6 +30,7 @@ static int fill(t2_store *store) {
     if (rc == 0) t2_store_issue(store, sessions[i], now);
   }
   if (rc) return rc;
+  t2_store_describe(store, sessions[0], T2_KIND_TCP, 2222);
   t2_store_remove(store, sessions[1]);
   t2_store_lapse(store, sessions[2]);
   return 0;
@@ -40,6 +41,7 @@ static void check_filled(const t2_store *store) {
   assert_non_null(session);
   assert_string_equal(session->owner->name, "alice");
   assert_int_equal(session->last_issued, WALL);
+  assert_true(session->kind == T2_KIND_TCP && session->port == 2222);
   assert_int_equal(store->live_count, 1);
   assert_int_equal(store->past_count, 2);
   assert_string_equal(t2_store_next_revocation(store, 0)->id, "gone");
@@ -235,6 +237,40 @@ static void test_a_store_that_could_not_be_saved_stays_dirty(void **state) {
   t2_store_fini(&store);
 }
 
+static int parse_session(const char *members, char *detail, size_t size) {
+  char text[512];
+  t2_store store;
+  snprintf(text, sizeof(text),
+           "{\"version\":1,\"entries\":[],\"sessions\":[{\"id\":\"web\",\"owner\":\"alice\",\"live\":true,"
+           "\"created_at\":1,\"last_issued\":1,\"last_expires\":1,\"void_before\":0,\"void_until\":0%s}]}",
+           members);
+  int rc = parse(&store, text, detail, size);
+  if (rc == 0) assert_int_equal(t2_store_session(&store, T2_STR("web"))->kind, *members ? 1 : 0);
+  t2_store_fini(&store);
+  return rc;
+}
+
+static void test_a_session_of_before_there_were_kinds_is_of_http(void **state) {
+  assert_int_equal(parse_session("", NULL, 0), 0);
+  assert_int_equal(parse_session(",\"kind\":\"tcp\"", NULL, 0), 0);
+  assert_int_equal(parse_session(",\"kind\":\"tcp\",\"remote_port\":65535", NULL, 0), 0);
+}
+
+static void test_a_kind_or_port_that_is_none_is_refused(void **state) {
+  const char *kinds[] = {",\"kind\":\"udp\"", ",\"kind\":1", ",\"kind\":null"};
+  const char *ports[] = {",\"remote_port\":22", ",\"kind\":\"tcp\",\"remote_port\":65536",
+                         ",\"kind\":\"tcp\",\"remote_port\":-1", ",\"kind\":\"tcp\",\"remote_port\":\"22\""};
+  char detail[256];
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(parse_session(kinds[i], detail, sizeof(detail)), T2_ERR_INVALID);
+    assert_non_null(strstr(detail, "\"kind\""));
+  }
+  for (size_t i = 0; i < 4; i++) {
+    assert_int_equal(parse_session(ports[i], detail, sizeof(detail)), T2_ERR_INVALID);
+    assert_non_null(strstr(detail, "\"remote_port\""));
+  }
+}
+
 /* ---- Memory ---- */
 
 static void write_and_read(t2_test_mem *mem, void *user) {
@@ -272,6 +308,8 @@ int main(void) {
       cmocka_unit_test(test_no_file_is_an_empty_store),
       cmocka_unit_test(test_a_broken_file_is_named),
       cmocka_unit_test(test_a_store_that_could_not_be_saved_stays_dirty),
+      cmocka_unit_test(test_a_session_of_before_there_were_kinds_is_of_http),
+      cmocka_unit_test(test_a_kind_or_port_that_is_none_is_refused),
       cmocka_unit_test(test_each_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,6 +337,22 @@ static void test_a_renewed_session_keeps_its_place_in_the_list(void **state) {
 
 /* ---- Restoring ---- */
 
+static void test_what_a_session_is_of_is_kept_when_it_changes(void **state) {
+  STORE(store, &roomy);
+  t2_session *session = add(&store, "web", "alice", after(0));
+  assert_int_equal(session->kind, T2_KIND_HTTP);
+  store.dirty = false;
+  t2_store_describe(&store, session, T2_KIND_HTTP, 0);
+  assert_false(store.dirty);
+  t2_store_describe(&store, session, T2_KIND_TCP, 22);
+  assert_true(store.dirty);
+  store.dirty = false;
+  t2_store_describe(&store, session, T2_KIND_TCP, 23);
+  assert_true(store.dirty);
+  assert_int_equal(session->port, 23);
+  t2_store_fini(&store);
+}
+
 static void test_what_was_kept_is_as_it_was(void **state) {
   STORE(store, &roomy);
   t2_session kept = {.live = true, .created_at = 11, .last_issued = 12, .last_expires = 13};
@@ -430,6 +446,7 @@ int main(void) {
       cmocka_unit_test(test_an_owner_name_that_is_too_long_is_refused),
       cmocka_unit_test(test_a_list_goes_by_pages_of_one_owner_or_all),
       cmocka_unit_test(test_a_renewed_session_keeps_its_place_in_the_list),
+      cmocka_unit_test(test_what_a_session_is_of_is_kept_when_it_changes),
       cmocka_unit_test(test_what_was_kept_is_as_it_was),
       cmocka_unit_test(test_a_restored_revocation_is_told_again),
       cmocka_unit_test(test_what_can_not_be_is_not_restored),

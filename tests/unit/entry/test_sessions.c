@@ -115,8 +115,63 @@ static void test_each_failure(void **state) {
   t2_test_mem_fail_each(come_and_go, NULL);
 }
 
+/* ---- Ports ---- */
+
+static unsigned unneeded;
+
+static void on_port_unneeded(t2_entry_session *session) {
+  session->port = NULL;
+  unneeded++;
+}
+
+static int attach_kind(t2_entry_sessions *sessions, t2_kind kind, size_t n, t2_entry_session **out) {
+  t2_ticket ticket = ticket_of("main", 0);
+  ticket.kind = kind;
+  return t2_entry_sessions_attach(sessions, &ticket, 1000, uplink(n), out);
+}
+
+static void init_with_port(t2_entry_sessions *sessions, t2_entry_session **session) {
+  static char place;
+  t2_entry_sessions_init(sessions, NULL);
+  sessions->on_port_unneeded = on_port_unneeded;
+  unneeded = 0;
+  assert_int_equal(attach_kind(sessions, T2_KIND_TCP, 0, session), 0);
+  (*session)->port = (t2_entry_port *)&place;
+}
+
+static void test_port_goes_when_its_session_is_forgotten(void **state) {
+  t2_entry_sessions sessions;
+  t2_entry_session *session;
+  init_with_port(&sessions, &session);
+  t2_entry_sessions_sweep(&sessions, 99999); /* it has an uplink */
+  t2_entry_sessions_detach(&sessions, session, uplink(0));
+  t2_entry_sessions_sweep(&sessions, 999);
+  assert_int_equal(unneeded, 0);
+  t2_entry_sessions_sweep(&sessions, 1000);
+  assert_int_equal(unneeded, 1);
+  assert_null(t2_entry_sessions_find(&sessions, T2_STR("main"), 0));
+  t2_entry_sessions_fini(&sessions);
+}
+
+static void test_uplinks_of_one_session_are_of_one_kind(void **state) {
+  t2_entry_sessions sessions;
+  t2_entry_session *session, *other;
+  init_with_port(&sessions, &session);
+  assert_int_equal(attach_kind(&sessions, T2_KIND_HTTP, 1, &other), T2_ERR_STATE);
+  assert_int_equal(session->kind, T2_KIND_TCP);
+  assert_int_equal(unneeded, 0);
+  t2_entry_sessions_detach(&sessions, session, uplink(0));
+  assert_int_equal(attach_kind(&sessions, T2_KIND_HTTP, 1, &other), 0);
+  assert_int_equal(session->kind, T2_KIND_HTTP);
+  assert_int_equal(unneeded, 1);
+  t2_entry_sessions_detach(&sessions, session, uplink(1));
+  t2_entry_sessions_fini(&sessions);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_port_goes_when_its_session_is_forgotten),
+      cmocka_unit_test(test_uplinks_of_one_session_are_of_one_kind),
       cmocka_unit_test(test_session_is_known_as_long_as_its_ticket),
       cmocka_unit_test(test_exchange_keeps_its_session),
       cmocka_unit_test(test_uplinks_are_bounded_by_the_ticket),

@@ -130,8 +130,15 @@ static inline void on_wake(t2_h2 *h2, void *user) {
   ((end *)user)->wakes++;
 }
 
-static const t2_h2_callbacks test_callbacks = {on_head,     on_data,   on_end,  on_sent, on_stream_close,
-                                               on_settings, on_goaway, on_pong, on_wake};
+static const t2_h2_callbacks test_callbacks = {.on_head = on_head,
+                                               .on_data = on_data,
+                                               .on_end = on_end,
+                                               .on_sent = on_sent,
+                                               .on_stream_close = on_stream_close,
+                                               .on_settings = on_settings,
+                                               .on_goaway = on_goaway,
+                                               .on_pong = on_pong,
+                                               .wake = on_wake};
 
 static inline int end_new(end *e, const t2_allocator *mem, const t2_h2_options *options) {
   t2_buf_init(&e->out, NULL);

@@ -253,7 +253,8 @@ static void test_what_is_not_consumed_is_bounded_by_the_window(void **state) {
   pair_end(&p);
 }
 
-static void test_streams_share_the_connection_window(void **state) {
+/* What nobody consumes is bounded by each stream's window, and takes nothing from those that move. */
+static void test_streams_that_stand_still_leave_the_connection_window_to_others(void **state) {
   enum { WINDOW = 100000, EACH = 70000 };
   pair p;
   pair_init(&p, NULL);
@@ -267,7 +268,9 @@ static void test_streams_share_the_connection_window(void **state) {
   size_t sum = 0;
   for (size_t i = 0; i < 3; i++)
     sum += p.server.list[i].bytes;
-  assert_int_equal(sum, WINDOW);
+  assert_int_equal(sum, 3 * EACH);
+  for (size_t i = 0; i < 3; i++)
+    assert_int_equal(p.server.list[i].stream->unconsumed, EACH);
   pair_end(&p);
 }
 
@@ -434,7 +437,7 @@ int main(void) {
       cmocka_unit_test(test_plain_connect_has_an_authority_alone),
       cmocka_unit_test(test_malformed_control_data_never_reaches_the_user),
       cmocka_unit_test(test_what_is_not_consumed_is_bounded_by_the_window),
-      cmocka_unit_test(test_streams_share_the_connection_window),
+      cmocka_unit_test(test_streams_that_stand_still_leave_the_connection_window_to_others),
       cmocka_unit_test(test_a_closed_stream_gives_the_connection_window_back),
       cmocka_unit_test(test_output_stops_at_the_high_water_mark),
       cmocka_unit_test(test_content_waits_for_more),

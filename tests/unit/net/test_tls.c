@@ -2,6 +2,8 @@
 
 #include <base/file.h>
 #include <net/tls_internal.h>
+#include <net/tls_stream.h>
+#include <stdio.h>
 #include <tunnel2/error.h>
 
 static test_loop tl;
@@ -101,7 +103,11 @@ static void settings(t2_test_mem *mem, void *user) {
   int err = t2_tls_server_new(&tls, other.loop, test_file("server.pem"), test_file("server-key.pem"), NULL,
                               NULL, 0);
   assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
-  if (err == 0) t2_tls_unref(tls);
+  if (err == 0) {
+    err = t2_tls_server_reload(tls, NULL, 0);
+    assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
+    t2_tls_unref(tls);
+  }
   err = t2_tls_client_new(&tls, other.loop, test_file("ca.pem"), NULL, NULL, 0);
   assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
   if (err == 0) t2_tls_unref(tls);
@@ -177,6 +183,130 @@ static void test_openssl_is_refused_without_a_protocol_in_common(void **state) {
   char out[16384];
   assert_int_equal(s_client(more, out, sizeof(out)), 1);
   assert_words(out, "alert no application protocol");
+}
+
+/* ---- Several certificates, and new ones ---- */
+
+/* FILE.pem and FILE-key.pem for the name, by a key of their own. */
+static void self_signed(const char *file, const char *alternative) {
+  char cert[64], key[64], san[128], out[4096];
+  snprintf(cert, sizeof(cert), "%s.pem", file);
+  snprintf(key, sizeof(key), "%s-key.pem", file);
+  snprintf(san, sizeof(san), "subjectAltName=%s", alternative);
+  const char *const argv[] = {"openssl",
+                              "req",
+                              "-x509",
+                              "-newkey",
+                              "ec",
+                              "-pkeyopt",
+                              "ec_paramgen_curve:P-256",
+                              "-nodes",
+                              "-keyout",
+                              test_file(key),
+                              "-out",
+                              test_file(cert),
+                              "-subj",
+                              "/CN=test",
+                              "-addext",
+                              san,
+                              NULL};
+  if (test_run(argv, out, sizeof(out))) fail_msg("%s", out);
+}
+
+/* A server of three certificates, of which the first is none of those asked for. */
+static t2_tls *several(void) {
+  static const char *const names[] = {"server.pem",   "server-key.pem", "wild.pem",
+                                      "wild-key.pem", "exact.pem",      "exact-key.pem"};
+  char paths[6][192], detail[512] = "";
+  for (size_t i = 0; i < 6; i++)
+    snprintf(paths[i], sizeof(paths[i]), "%s", test_file(names[i]));
+  const t2_tls_files files[] = {{paths[0], paths[1]}, {paths[2], paths[3]}, {paths[4], paths[5]}};
+  t2_tls *tls;
+  if (t2_tls_server_new_many(&tls, tl.loop, files, 3, NULL, detail, sizeof(detail))) fail_msg("%s", detail);
+  return tls;
+}
+
+/* What openssl sees of the server when it asks for the name (NULL: for none). */
+static void assert_shows(t2_tls *tls, const char *name, const char *words) {
+  t2_listener_options options = {.address = "127.0.0.1:0", .tls = tls};
+  test_peer peer = {.closed = true};
+  t2_listener *listener;
+  char out[16384], script[256];
+  t2_buf_init(&peer.in, NULL);
+  assert_int_equal(t2_listener_new(&listener, tl.loop, &options, on_accept, &peer, NULL, 0), 0);
+  snprintf(
+      script, sizeof(script),
+      "openssl s_client -connect %s %s %s </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName",
+      t2_listener_address(listener), name ? "-servername" : "-noservername", name ? name : "");
+  const char *const argv[] = {"sh", "-c", script, NULL};
+  (void)test_run_beside(&tl, argv, out, sizeof(out));
+  t2_listener_close(listener, NULL, NULL);
+  if (peer.conn) t2_conn_close(peer.conn, 0);
+  RUN_UNTIL(&tl, !peer.conn);
+  t2_buf_fini(&peer.in);
+  assert_words(out, words);
+}
+
+static void make_several(void) {
+  self_signed("wild", "DNS:*.many.test");
+  self_signed("exact", "DNS:exact.many.test");
+}
+
+static void test_names_choose_the_certificate(void **state) {
+  make_several();
+  t2_tls *tls = several();
+  assert_shows(tls, "exact.many.test", "DNS:exact.many.test");
+  assert_shows(tls, "EXACT.many.TEST", "DNS:exact.many.test");
+  assert_shows(tls, "other.many.test", "DNS:*.many.test");
+  assert_shows(tls, "a.b.many.test", "DNS:" NAME);
+  assert_shows(tls, "many.test", "DNS:" NAME);
+  assert_shows(tls, NULL, "DNS:" NAME);
+  t2_tls_unref(tls);
+}
+
+static void test_reload_takes_what_the_files_hold_now(void **state) {
+  make_several();
+  t2_tls *tls = several();
+  self_signed("exact", "DNS:exact.many.test,DNS:new.many.test");
+  assert_shows(tls, "new.many.test", "DNS:*.many.test");
+  assert_int_equal(t2_tls_server_reload(tls, NULL, 0), 0);
+  assert_shows(tls, "new.many.test", "DNS:new.many.test");
+  t2_tls_unref(tls);
+}
+
+static void test_reload_that_fails_changes_nothing(void **state) {
+  char detail[512];
+  make_several();
+  t2_tls *tls = several();
+  test_file_write("wild-key.pem", "this is no key");
+  assert_int_equal(t2_tls_server_reload(tls, detail, sizeof(detail)), T2_ERR_INVALID);
+  assert_words(detail, "wild-key.pem holds no private key");
+  assert_shows(tls, "other.many.test", "DNS:*.many.test");
+  t2_tls_unref(tls);
+}
+
+/* A handshake under way goes on with the certificate it began with. */
+static void test_streams_keep_what_they_began_with(void **state) {
+  t2_tls *tls = test_server_tls(tl.loop, NULL);
+  t2_tls_stream *stream;
+  assert_int_equal(t2_tls_stream_new(&stream, tls, T2_STR_NULL), 0);
+  const t2_tls_identity *before = tls->identity;
+  assert_int_equal(t2_tls_server_reload(tls, NULL, 0), 0);
+  assert_ptr_not_equal(tls->identity, before);
+  assert_int_equal(t2_tls_stream_handshake(stream), T2_ERR_AGAIN);
+  t2_tls_unref(tls);
+  t2_tls_stream_free(stream);
+}
+
+static void test_number_of_certificates_is_bounded(void **state) {
+  t2_tls *tls;
+  char detail[128];
+  assert_int_equal(t2_tls_server_new_many(&tls, tl.loop, NULL, 0, NULL, detail, sizeof(detail)),
+                   T2_ERR_INVALID);
+  assert_int_equal(
+      t2_tls_server_new_many(&tls, tl.loop, NULL, T2_TLS_CERTIFICATES_MAX + 1, NULL, detail, sizeof(detail)),
+      T2_ERR_INVALID);
+  assert_words(detail, "1 to 1024");
 }
 
 /* ---- Names ---- */
@@ -258,6 +388,11 @@ int main(void) {
       cmocka_unit_test(test_openssl_connects_with_chacha20_and_alpn),
       cmocka_unit_test(test_openssl_is_refused_without_a_suite_in_common),
       cmocka_unit_test(test_openssl_is_refused_without_a_protocol_in_common),
+      cmocka_unit_test(test_names_choose_the_certificate),
+      cmocka_unit_test(test_reload_takes_what_the_files_hold_now),
+      cmocka_unit_test(test_reload_that_fails_changes_nothing),
+      cmocka_unit_test(test_streams_keep_what_they_began_with),
+      cmocka_unit_test(test_number_of_certificates_is_bounded),
       cmocka_unit_test(test_names_are_compared_as_the_rfc_says),
       cmocka_unit_test(test_common_name_alone_is_no_name),
   };

@@ -7,6 +7,7 @@ typedef struct accepted {
   const char *text, *host;
   unsigned port;
   const char *authority;
+  t2_target_kind kind;
 } accepted;
 
 static void expect(int (*parse)(t2_str, t2_target *, char *, size_t), const accepted *c) {
@@ -17,23 +18,28 @@ static void expect(int (*parse)(t2_str, t2_target *, char *, size_t), const acce
   assert_true(t2_str_eq(target.host, t2_str_c(c->host)));
   assert_int_equal(target.port, c->port);
   assert_true(t2_str_eq(target.authority, t2_str_c(c->authority)));
+  assert_int_equal(target.kind, c->kind);
 }
 
 static void test_origins(void **state) {
   const accepted cases[] = {
-      {"8080", "localhost", 8080, ""},
-      {":8080", "localhost", 8080, ""},
-      {"1", "localhost", 1, ""},
-      {"65535", "localhost", 65535, ""},
-      {"web:80", "web", 80, "web:80"},
-      {"127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000"},
-      {"[::1]:3000", "::1", 3000, "[::1]:3000"},
-      {"my_service.internal:1", "my_service.internal", 1, "my_service.internal:1"},
-      {"http://web", "web", 80, "web"},
-      {"http://web/", "web", 80, "web"},
-      {"HTTP://web:8080/", "web", 8080, "web:8080"},
-      {"http://[::1]", "::1", 80, "[::1]"},
-      {"http://[fe80::1%eth0]:81/", "fe80::1%eth0", 81, "[fe80::1%eth0]:81"},
+      {"8080", "localhost", 8080, "", T2_TARGET_HTTP},
+      {":8080", "localhost", 8080, "", T2_TARGET_HTTP},
+      {"1", "localhost", 1, "", T2_TARGET_HTTP},
+      {"65535", "localhost", 65535, "", T2_TARGET_HTTP},
+      {"web:80", "web", 80, "web:80", T2_TARGET_HTTP},
+      {"127.0.0.1:3000", "127.0.0.1", 3000, "127.0.0.1:3000", T2_TARGET_HTTP},
+      {"[::1]:3000", "::1", 3000, "[::1]:3000", T2_TARGET_HTTP},
+      {"my_service.internal:1", "my_service.internal", 1, "my_service.internal:1", T2_TARGET_HTTP},
+      {"http://web", "web", 80, "web", T2_TARGET_HTTP},
+      {"http://web/", "web", 80, "web", T2_TARGET_HTTP},
+      {"HTTP://web:8080/", "web", 8080, "web:8080", T2_TARGET_HTTP},
+      {"http://[::1]", "::1", 80, "[::1]", T2_TARGET_HTTP},
+      {"http://[fe80::1%eth0]:81/", "fe80::1%eth0", 81, "[fe80::1%eth0]:81", T2_TARGET_HTTP},
+      {"https://web", "web", 443, "web", T2_TARGET_HTTPS},
+      {"https://web:8443/", "web", 8443, "web:8443", T2_TARGET_HTTPS},
+      {"h2c://grpc:50051", "grpc", 50051, "grpc:50051", T2_TARGET_H2C},
+      {"H2C://grpc", "grpc", 80, "grpc", T2_TARGET_H2C},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     expect(t2_target_parse, &cases[i]);
@@ -41,13 +47,48 @@ static void test_origins(void **state) {
 
 static void test_servers(void **state) {
   const accepted cases[] = {
-      {"https://127.0.0.1:12002", "127.0.0.1", 12002, "127.0.0.1:12002"},
-      {"https://control.example", "control.example", 443, "control.example"},
-      {"https://control.example/", "control.example", 443, "control.example"},
-      {"https://[2001:db8::1]:1/", "2001:db8::1", 1, "[2001:db8::1]:1"},
+      {"https://127.0.0.1:12002", "127.0.0.1", 12002, "127.0.0.1:12002", T2_TARGET_HTTPS},
+      {"https://control.example", "control.example", 443, "control.example", T2_TARGET_HTTPS},
+      {"https://control.example/", "control.example", 443, "control.example", T2_TARGET_HTTPS},
+      {"https://[2001:db8::1]:1/", "2001:db8::1", 1, "[2001:db8::1]:1", T2_TARGET_HTTPS},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     expect(t2_target_parse_https, &cases[i]);
+}
+
+static void test_paths(void **state) {
+  const struct {
+    const char *text, *path;
+    t2_target_kind kind;
+  } cases[] = {
+      {"unix:/run/app.sock", "/run/app.sock", T2_TARGET_UNIX},
+      {"unix:///run/app.sock", "/run/app.sock", T2_TARGET_UNIX},
+      {"unix:app.sock", "app.sock", T2_TARGET_UNIX},
+      {"files:/srv/www", "/srv/www", T2_TARGET_FILES},
+      {"files:.", ".", T2_TARGET_FILES},
+      {"files:a b?#", "a b?#", T2_TARGET_FILES},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    t2_target target;
+    assert_int_equal(t2_target_parse(t2_str_c(cases[i].text), &target, NULL, 0), 0);
+    assert_int_equal(target.kind, cases[i].kind);
+    assert_true(t2_str_eq(target.path, t2_str_c(cases[i].path)));
+    assert_int_equal(target.host.n, 0);
+  }
+}
+
+static void test_length_of_a_path_is_bounded(void **state) {
+  static char text[T2_TARGET_PATH_MAX + 16];
+  t2_target target;
+  memset(text, 'a', sizeof(text));
+  memcpy(text, "unix:", 5);
+  assert_int_equal(t2_target_parse(t2_str_of(text, 5 + 107), &target, NULL, 0), 0);
+  assert_int_equal(t2_target_parse(t2_str_of(text, 5 + 108), &target, NULL, 0), T2_ERR_INVALID);
+  memcpy(text, "files:", 6);
+  assert_int_equal(t2_target_parse(t2_str_of(text, 6 + T2_TARGET_PATH_MAX), &target, NULL, 0), 0);
+  assert_int_equal(t2_target_parse(t2_str_of(text, 7 + T2_TARGET_PATH_MAX), &target, NULL, 0),
+                   T2_ERR_INVALID);
+  assert_int_equal(t2_target_parse(T2_STR("unix:/a\0b"), &target, NULL, 0), T2_ERR_INVALID);
 }
 
 typedef struct refused {
@@ -71,7 +112,7 @@ static void test_refused_origins_say_what_is_taken(void **state) {
       {"99999999999999999999999", T2_ERR_INVALID, "1 to 65535"},
       {"host", T2_ERR_INVALID, "port is missing"},
       {"host:0", T2_ERR_INVALID, "1 to 65535"},
-      {"host:", T2_ERR_INVALID, "PORT, HOST:PORT or http://HOST:PORT"},
+      {"host:", T2_ERR_INVALID, "PORT, HOST:PORT, http://HOST:PORT"},
       {"host:80:90", T2_ERR_INVALID, "host"},
       {"::1:80", T2_ERR_INVALID, "host"},
       {"ho st:80", T2_ERR_INVALID, "host"},
@@ -83,10 +124,13 @@ static void test_refused_origins_say_what_is_taken(void **state) {
       {"http://user@host", T2_ERR_INVALID, "user"},
       {"http://[::1", T2_ERR_INVALID, "host"},
       {"http://host]", T2_ERR_INVALID, "host"},
-      {"https://host", T2_ERR_UNSUPPORTED, "http://HOST:PORT"},
-      {"ftp://host", T2_ERR_UNSUPPORTED, "clear HTTP/1.1"},
-      {"h2c://host:80", T2_ERR_UNSUPPORTED, "clear HTTP/1.1"},
-      {"unix:/run/app.sock", T2_ERR_UNSUPPORTED, "TCP"},
+      {"https://host/path", T2_ERR_INVALID, "path"},
+      {"h2c://user@host", T2_ERR_INVALID, "user"},
+      {"ftp://host", T2_ERR_UNSUPPORTED, "h2c://HOST:PORT"},
+      {"h2://host", T2_ERR_UNSUPPORTED, "scheme"},
+      {"unix:", T2_ERR_INVALID, "missing"},
+      {"unix://host/run", T2_ERR_INVALID, "path"},
+      {"files:", T2_ERR_INVALID, "missing"},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
     expect_refusal(t2_target_parse, &cases[i]);
@@ -131,6 +175,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_origins),
       cmocka_unit_test(test_servers),
+      cmocka_unit_test(test_paths),
+      cmocka_unit_test(test_length_of_a_path_is_bounded),
       cmocka_unit_test(test_refused_origins_say_what_is_taken),
       cmocka_unit_test(test_refused_servers_say_what_is_taken),
       cmocka_unit_test(test_length_is_bounded),

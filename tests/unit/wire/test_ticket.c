@@ -12,7 +12,9 @@ static t2_ticket sample(void) {
                      .not_before = NOW,
                      .expires_at = NOW + 600,
                      .max_uplinks = 4,
-                     .max_streams = UINT32_MAX};
+                     .max_streams = UINT32_MAX,
+                     .kind = T2_KIND_TCP,
+                     .port = 65535};
 }
 
 static void assert_same(const t2_ticket *a, const t2_ticket *b) {
@@ -25,6 +27,7 @@ static void assert_same(const t2_ticket *a, const t2_ticket *b) {
   assert_true(a->issued_at == b->issued_at && a->not_before == b->not_before &&
               a->expires_at == b->expires_at);
   assert_true(a->max_uplinks == b->max_uplinks && a->max_streams == b->max_streams);
+  assert_true(a->kind == b->kind && a->port == b->port);
 }
 
 /* ---- Signing ---- */
@@ -53,6 +56,8 @@ static void test_a_signed_ticket_has_the_header_and_claims_of_the_protocol(void 
   ticket.audience_count = 1;
   strcpy(ticket.id, "t-1");
   ticket.max_streams = 0;
+  ticket.kind = T2_KIND_HTTP;
+  ticket.port = 0;
   t2_buf_init(&expected, NULL);
   jwt_make(&expected, f->key, t2_str_c(header), t2_str_c(claims));
   assert_int_equal(t2_ticket_sign(&ticket, &f->keys, &f->jwt), 0);

@@ -24,6 +24,7 @@ static void test_a_claim_missing_or_malformed_is_named(void **state) {
       {"iat", "1700000000", {"-1", "1700000000.5", "\"1700000000\"", "null", "253402300800"}},
       {"t2_max_uplinks", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
       {"t2_max_streams", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
+      {"t2_kind", "\"tcp\"", {"\"\"", "\"TCP\"", "\"udp\"", "6", "null"}},
   };
   char claims[512], detail[100];
   fixture *f = *state;
@@ -167,6 +168,34 @@ static void test_limits_are_read_and_none_is_zero(void **state) {
   assert_int_equal(f->ticket.max_uplinks, 0);
 }
 
+static void test_a_ticket_is_of_http_unless_it_says_otherwise(void **state) {
+  fixture *f = *state;
+
+  assert_int_equal(verify_claims(f, "{" CLAIMS "}", "entry-1", NOW), 0);
+  assert_true(f->ticket.kind == T2_KIND_HTTP && f->ticket.port == 0);
+  assert_int_equal(verify_claims(f, "{" CLAIMS ",\"t2_kind\":\"http\",\"t2_port\":0}", "entry-1", NOW), 0);
+  assert_true(f->ticket.kind == T2_KIND_HTTP);
+  assert_int_equal(verify_claims(f, "{" CLAIMS ",\"t2_kind\":\"tcp\"}", "entry-1", NOW), 0);
+  assert_true(f->ticket.kind == T2_KIND_TCP && f->ticket.port == 0);
+}
+
+static void test_a_port_is_one_and_for_tcp_alone(void **state) {
+  const char *bad[] = {"\"t2_kind\":\"tcp\",\"t2_port\":65536",  "\"t2_kind\":\"tcp\",\"t2_port\":-1",
+                       "\"t2_kind\":\"tcp\",\"t2_port\":\"22\"", "\"t2_kind\":\"tcp\",\"t2_port\":22.0",
+                       "\"t2_kind\":\"http\",\"t2_port\":22",    "\"t2_port\":22"};
+  char claims[512];
+  fixture *f = *state;
+
+  assert_int_equal(verify_claims(f, "{" CLAIMS ",\"t2_kind\":\"tcp\",\"t2_port\":65535}", "entry-1", NOW), 0);
+  assert_int_equal(f->ticket.port, 65535);
+  for (size_t i = 0; i < T2_COUNT_OF(bad); i++) {
+    snprintf(claims, sizeof(claims), "{" CLAIMS ",%s}", bad[i]);
+    assert_int_equal(verify_claims(f, claims, "entry-1", NOW), T2_ERR_AUTH);
+    assert_string_equal(f->detail, "the ticket's claim t2_port is missing or malformed");
+    assert_zeroed(&f->ticket);
+  }
+}
+
 /* ---- Ids ---- */
 
 static void test_session_and_entry_ids(void **state) {
@@ -197,6 +226,8 @@ int main(void) {
       TEST(test_as_many_audiences_as_fit_and_one_more),
       TEST(test_an_expired_or_foreign_ticket_still_says_whose_it_was),
       TEST(test_limits_are_read_and_none_is_zero),
+      TEST(test_a_ticket_is_of_http_unless_it_says_otherwise),
+      TEST(test_a_port_is_one_and_for_tcp_alone),
       TEST(test_session_and_entry_ids),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,261 @@
+"""WebSocket and any other Upgrade pass from end to end, with the websockets library at both ends."""
+import asyncio
+import os
+import socket
+import threading
+
+import pytest
+import websockets
+from websockets.asyncio.client import connect as connect_async
+from websockets.asyncio.server import serve
+from websockets.sync.client import connect
+
+from programs import wait_until
+from wire import Client, ask
+
+
+class WebSocketOrigin:
+    """Echoes messages; "close CODE REASON" closes, "big N" sends a message of N bytes, "pieces N" N fragments."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.closed = []  # (code, reason) of connections that ended
+        self.seen = []    # handshake requests
+        started = threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        self.thread.start()
+        assert started.wait(10)
+
+    def _run(self, started):
+        async def main():
+            self._stop = asyncio.Event()
+            async with serve(self._handle, "127.0.0.1", 0, max_size=8 << 20, ping_interval=None,
+                             select_subprotocol=lambda _, offered: "chat" if "chat" in offered else None) as server:
+                self.port = server.sockets[0].getsockname()[1]
+                started.set()
+                await self._stop.wait()
+        self.loop.run_until_complete(main())
+
+    async def _handle(self, ws):
+        self.seen.append(ws.request)
+        try:
+            async for message in ws:
+                await self._answer(ws, message)
+        except websockets.ConnectionClosed:
+            pass
+        self.closed.append((ws.close_code, ws.close_reason))
+
+    async def _answer(self, ws, message):
+        words = message.split(" ") if isinstance(message, str) else [None]
+        if words[0] == "close":
+            await ws.close(int(words[1]), words[2])
+        elif words[0] == "big":
+            await ws.send(os.urandom(1) * int(words[1]))
+        elif words[0] == "pieces":
+            await ws.send(["x" * 1000 for _ in range(int(words[1]))])
+        elif words[0] == "ping":
+            waiter = await ws.ping(b"from the origin")
+            await ws.send(f"{await waiter >= 0}")
+        else:
+            await ws.send(message)
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self.thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def sockets():
+    origin = WebSocketOrigin()
+    yield origin
+    origin.close()
+
+
+@pytest.fixture(scope="module")
+def url(shared, sockets):
+    shared.tunnelc(sockets.port, session="sockets")
+    return f"ws://{shared.public[0]}:{shared.public[1]}/session/sockets/"
+
+
+def test_text_and_binary_messages(url, sockets):
+    with connect(url + "chat?room=1", subprotocols=["chat"], additional_headers={"X-Mine": "1"}) as ws:
+        assert ws.subprotocol == "chat"
+        for message in ("hello", "", "späße", b"\x00\xff" * 100, b""):
+            ws.send(message)
+            assert ws.recv(timeout=10) == message
+    request = sockets.seen[-1]
+    assert request.path == "/chat?room=1" and request.headers["X-Mine"] == "1"
+    assert request.headers["X-Forwarded-For"] == "127.0.0.1"
+
+
+def test_address_by_name(shared, url):
+    host, port = shared.public
+    sock = socket.create_connection((host, port))
+    with connect(f"ws://sockets.localhost:{port}/", sock=sock) as ws:
+        ws.send("by name")
+        assert ws.recv(timeout=10) == "by name"
+
+
+@pytest.mark.parametrize("code, reason", [(1000, "done"), (1001, "away"), (3000, "x" * 100), (4999, "mine")])
+def test_close_codes_pass_both_ways(url, sockets, code, reason):
+    with connect(url) as ws:
+        ws.send(f"close {code} {reason}")
+        with pytest.raises(websockets.ConnectionClosed):
+            ws.recv(timeout=10)
+        assert (ws.close_code, ws.close_reason) == (code, reason)
+    count = len(sockets.closed)
+    ws = connect(url)
+    ws.close(code, reason)
+    wait_until(lambda: sockets.closed[count:], "the close at the origin")
+    assert sockets.closed[-1] == (code, reason)
+
+
+def test_pings_and_pongs(url):
+    with connect(url) as ws:
+        assert ws.ping(b"from the public").wait(10)
+        ws.send("ping")
+        assert ws.recv(timeout=10) == "True"
+
+
+def test_fragments(url):
+    with connect(url) as ws:
+        ws.send("pieces 50")
+        assert list(ws.recv_streaming()) == ["x" * 1000] * 50 + [""]
+        ws.send(iter(["a", "b" * 70000, "c"]))
+        assert ws.recv(timeout=10) == "a" + "b" * 70000 + "c"
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_messages_of_a_mebibyte(url, compression):
+    with connect(url, compression=compression, max_size=8 << 20) as ws:
+        assert bool(ws.protocol.extensions) == (compression is not None)
+        for message in (os.urandom(1 << 20), b"z" * (1 << 20), "t" * (1 << 20)):
+            ws.send(message)
+            assert ws.recv(timeout=30) == message
+        ws.send(f"big {4 << 20}")
+        assert len(ws.recv(timeout=30)) == 4 << 20
+
+
+def test_five_hundred_at_once(url):
+    """All are open before the first says a word."""
+    count, opened = 500, 0
+
+    async def one(number, everybody):
+        nonlocal opened
+        async with connect_async(url, open_timeout=60, ping_interval=None) as ws:
+            opened += 1
+            if opened == count:
+                everybody.set()
+            await asyncio.wait_for(everybody.wait(), 60)
+            for turn in range(3):
+                await ws.send(f"{number} {turn}")
+                assert await asyncio.wait_for(ws.recv(), 60) == f"{number} {turn}"
+
+    async def main():
+        everybody = asyncio.Event()
+        await asyncio.gather(*(one(number, everybody) for number in range(count)))
+
+    asyncio.run(main())
+
+
+def test_origin_that_dies_ends_the_socket(shared, tmp_path):
+    origin = WebSocketOrigin()
+    client = shared.tunnelc(origin.port)
+    with connect(f"ws://{shared.public[0]}:{shared.public[1]}/session/{client.session}/") as ws:
+        ws.send("x")
+        assert ws.recv(timeout=10) == "x"
+        origin.close()
+        with pytest.raises(websockets.ConnectionClosed):
+            ws.recv(timeout=10)
+
+
+def test_public_client_that_dies_ends_the_socket(url, sockets):
+    count = len(sockets.closed)
+    ws = connect(url)
+    ws.socket.shutdown(socket.SHUT_RDWR)
+    ws.socket.close()
+    wait_until(lambda: sockets.closed[count:], "the end at the origin")
+    assert sockets.closed[-1][0] == 1006
+
+
+# ---- other protocols, and refusals ----
+
+class RawOrigin:
+    """Accepts one connection after the other; run(sock, head) does what it likes."""
+
+    def __init__(self, run):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.run = run
+        self.heads = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except OSError:
+                return
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += sock.recv(4096)
+            self.heads.append(head)
+            with sock:
+                self.run(sock, head)
+
+    def close(self):
+        self.sock.close()
+
+
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat/1\r\nX-Answer: yes\r\n\r\n"
+
+
+def test_any_other_upgrade_passes_with_its_half_closes(shared):
+    def run(sock, head):
+        sock.sendall(SWITCH + b"first ")
+        got = b""
+        while data := sock.recv(4096):  # until the public side's half-close
+            got += data
+        sock.sendall(b"got " + got)
+
+    origin = RawOrigin(run)
+    client = shared.tunnelc(origin.port)
+    with Client(shared.public) as public:
+        public.request("GET", f"/session/{client.session}/chat", "Connection: upgrade", "Upgrade: chat/1")
+        head = public.head()
+        assert (head.status, head.fields.get("upgrade"), head.fields.get("x-answer")) == (101, "chat/1", "yes")
+        public.send(b"one ")
+        public.send(b"two")
+        public.sock.shutdown(socket.SHUT_WR)
+        assert public.rest() == b"first got one two"
+    assert b"upgrade: chat/1" in origin.heads[0].lower() and origin.heads[0].startswith(b"GET /chat HTTP/1.1\r\n")
+    origin.close()
+
+
+def test_declined_upgrade_is_an_ordinary_answer(shared, shared_origin):
+    with Client(shared.public) as client:
+        for path, size in (("/bytes/100", 100), ("/chunked/70000", 70000), ("/status/404", 4), ("/status/204", 0)):
+            response = client.ask("GET", shared.path(path), "Connection: upgrade", "Upgrade: chat/1")
+            assert response.status in (200, 404, 204) and len(response.body) == size
+            assert "declined" not in str(response.fields)
+        assert client.ask("GET", shared.path("/echo")).status == 200
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "chat/1, other/2", "x" * 40, "a b"])
+def test_upgrade_that_cannot_be_asked_is_an_ordinary_request(shared, protocol):
+    with Client(shared.public) as client:
+        response = client.ask("GET", shared.path("/echo"), "Connection: upgrade", f"Upgrade: {protocol}")
+        assert response.status == 200
+
+
+def test_upgrade_with_content_is_an_ordinary_request(shared):
+    with Client(shared.public) as client:
+        response = client.ask("POST", shared.path("/echo"), "Connection: upgrade", "Upgrade: chat/1", body=b"content")
+        assert (response.status, response.body) == (200, b"content")
+
+
+def test_refused_handshake_passes(shared, shared_origin):
+    with pytest.raises(websockets.InvalidStatus) as refusal:
+        connect(f"ws://{shared.public[0]}:{shared.public[1]}{shared.path('/status/418')}")
+    assert refusal.value.response.status_code == 418
+    assert ask(shared.public, "GET", shared.path("/echo")).status == 200
