@@ -152,7 +152,7 @@ int main(int argc, char **argv) {
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;
   status = find_subcommand(&p, operands[0], &command);
-  if (status == 0) status = command->use(&p, operands[1]);
+  if (command) status = command->use(&p, operands[1]);
   if (status) return t2_app_run(&p.app, status);
   t2_app_dev_state(&p.app);
   t2_app_file_or_none(&p.app, &o->ca_file, T2_APP_CA);

@@ -84,10 +84,9 @@ static size_t text_size(const t2_client_options *options) {
 
 static t2_str keep(char **at, t2_str s, bool lower) {
   char *begin = *at;
-  for (size_t i = 0; i < s.n; i++) {
-    bool capital = lower && s.p[i] >= 'A' && s.p[i] <= 'Z';
-    begin[i] = capital ? (char)(s.p[i] - 'A' + 'a') : s.p[i];
-  }
+  if (s.p) memcpy(begin, s.p, s.n);
+  for (size_t i = 0; lower && i < s.n; i++)
+    if (begin[i] >= 'A' && begin[i] <= 'Z') begin[i] = (char)(begin[i] - 'A' + 'a');
   *at += s.n;
   return t2_str_of(begin, s.n);
 }

@@ -1,9 +1,10 @@
-#include <client/file_path.h>
+#include <client/file_open.h>
 #include <client/files.h>
 #include <client/listing.h>
 #include <client/media_type.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <http/file_path.h>
 #include <http/http_date.h>
 #include <http/select.h>
 #include <stdio.h>

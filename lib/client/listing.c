@@ -43,6 +43,7 @@ static int read_names(int directory, names *list) {
     close(directory);
     return T2_ERR_IO;
   }
+  /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own (readdir(3)) */
   for (const struct dirent *entry; err == 0 && !list->more && (entry = readdir(dir));)
     if (is_listed(entry)) err = add(list, entry);
   closedir(dir);

@@ -11,13 +11,13 @@
 static int parse(const char *text, t2_str *prefix, t2_str *origin, char *detail, size_t size) {
   t2_str whole = t2_str_c(text);
   ptrdiff_t equals = t2_str_find(whole, '=');
-  if (equals < 0)
-    return t2_detail(detail, size, T2_ERR_INVALID, "route \"%s\": PREFIX=ORIGIN is taken, such as /api=3000",
-                     text ? text : "");
+  if (!text || equals < 0)
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "route \"%.80s\": PREFIX=ORIGIN is taken, such as /api=3000", text ? text : "");
   *prefix = t2_str_of(whole.p, (size_t)equals);
   *origin = t2_str_of(whole.p + equals + 1, whole.n - (size_t)equals - 1);
   if (!t2_is_origin_form(*prefix) || t2_str_find(*prefix, '?') >= 0 || prefix->n > PREFIX_MAX)
-    return t2_detail(detail, size, T2_ERR_INVALID, "route \"%s\": a prefix is a path that begins with /",
+    return t2_detail(detail, size, T2_ERR_INVALID, "route \"%.80s\": a prefix is a path that begins with /",
                      text);
   while (prefix->n && prefix->p[prefix->n - 1] == '/')
     prefix->n--;
@@ -96,7 +96,7 @@ static int open_one(t2_client_routes *routes, t2_str prefix, t2_str origin, t2_p
   if (!route->text) return T2_ERR_NOMEM;
   routes->n++;
   if (prefix.n) memcpy(route->text, prefix.p, prefix.n);
-  memcpy(route->text + prefix.n, origin.p, origin.n);
+  if (origin.n) memcpy(route->text + prefix.n, origin.p, origin.n);
   route->prefix = t2_str_of(route->text, prefix.n);
   int err = t2_target_parse(t2_str_of(route->text + prefix.n, origin.n), &target, detail, size);
   if (err) return err;
@@ -116,7 +116,7 @@ int t2_client_routes_open(t2_client_routes *routes, t2_proxy *proxy, const t2_cl
   int err = 0;
   routes->mem = proxy->loop->mem;
   for (size_t i = 0; err == 0 && i < count(options); i++) {
-    t2_str prefix, origin;
+    t2_str prefix = T2_STR_NULL, origin = T2_STR_NULL;
     err = get(options, i, &prefix, &origin, detail, detail_size);
     if (err == 0) err = open_one(routes, prefix, origin, proxy, options, detail, detail_size);
   }

@@ -5,8 +5,8 @@
 
 /* What one public connection over HTTP/2 may have under way, and what each stream of it may hold of content
  * that waits for an origin. */
-#define PUBLIC_STREAMS 256
-#define PUBLIC_WINDOW  (2 * T2_LEG_WINDOW)
+#define PUBLIC_STREAMS 128          /* at once on a connection */
+#define PUBLIC_WINDOW  (128 * 1024) /* bytes of a request that a stream may hold */
 
 static const char *const public_alpn[] = {"h2", "http/1.1", NULL};
 

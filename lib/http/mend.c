@@ -35,7 +35,9 @@ t2_str t2_mend_prefix(const t2_head *request) {
   }
   while (prefix.n && prefix.p[prefix.n - 1] == '/')
     prefix.n--;
-  bool good = prefix.n <= T2_MEND_PREFIX_MAX && t2_is_origin_form(prefix) && t2_str_find(prefix, '?') < 0;
+  /* A semicolon would end it within a cookie. */
+  bool good = prefix.n <= T2_MEND_PREFIX_MAX && t2_is_origin_form(prefix) && t2_str_find(prefix, '?') < 0 &&
+              t2_str_find(prefix, ';') < 0;
   return good ? prefix : T2_STR_NULL;
 }
 

@@ -67,19 +67,11 @@ static h2_leg *leg_of(t2_leg *leg) {
 }
 
 static void drop_kept(h2_leg *leg) {
-  if (!leg->kept) return;
-  t2_held_fini(leg->kept);
-  t2_free(leg->owner->proxy->loop->mem, leg->kept);
+  t2_held_free(leg->kept);
   leg->kept = NULL;
 }
 
-/* Without memory it is not kept, which is no error. */
-static void keep(h2_leg *leg, const t2_head *head, bool end) {
-  const t2_allocator *mem = leg->owner->proxy->loop->mem;
-  leg->kept = t2_alloc(mem, sizeof(*leg->kept));
-  if (leg->kept && t2_held_init(leg->kept, mem, head, end)) drop_kept(leg);
-}
-
+/* Without memory it is kept no longer, which is no error. */
 static void keep_data(h2_leg *leg, const uint8_t *bytes, size_t n) {
   bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept->content);
   if (!fits || t2_held_data(leg->kept, bytes, n)) drop_kept(leg);
@@ -158,7 +150,8 @@ static int open_stream(t2_leg *opener, const t2_head *head, bool end) {
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   init_leg(h2_conn, leg);
   leg->opened_ms = t2_loop_now(h2_conn->proxy->loop);
-  if (h2_conn->options.keep_max && !opener->exchange->repeated) keep(leg, head, end);
+  if (h2_conn->options.keep_max && !opener->exchange->repeated)
+    leg->kept = t2_held_new(h2_conn->proxy->loop->mem, head, end);
   leg->leg.upstream = true;
   leg->leg.exchange = opener->exchange;
   leg->leg.exchange->up = &leg->leg;
@@ -278,7 +271,7 @@ static void on_stream_close(t2_h2_stream *stream, uint32_t code, bool unprocesse
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   if (can_be_repeated(h2_conn, leg, unprocessed))
     h2_conn->ops.on_unprocessed(h2_conn, &leg->leg, leg->kept, h2_conn->user);
-  if (leg->owner) drop_kept(leg);
+  drop_kept(leg);
   if (leg->leg.exchange)
     t2_exchange_fail(&leg->leg, error_of_close(h2_conn, code, unprocessed), h2_conn->options.at, NULL);
   h2_conn->last_stream_ms = t2_loop_now(h2_conn->proxy->loop);
@@ -567,10 +560,10 @@ void t2_h2_conn_drain(t2_h2_conn *h2_conn) {
 }
 
 void t2_h2_conn_close(t2_h2_conn *h2_conn, int err) {
-  if (h2_conn->closing && h2_conn->error) return;
+  if (!h2_conn->h2) return;
+  if (!h2_conn->closing) h2_conn->error = err;
   h2_conn->closing = true;
-  h2_conn->error = err;
-  t2_conn_close(h2_conn->conn, err);
+  t2_conn_close(h2_conn->conn, err); /* also one that is taking leave */
 }
 
 t2_conn *t2_h2_conn_transport(const t2_h2_conn *h2_conn) {

@@ -4,6 +4,7 @@ The client speaks HTTP/2 in the clear to the entry's public port by prior knowle
 https://. Messages are bytes: no code generator is needed.
 """
 import hashlib
+import queue
 import threading
 import time
 from concurrent import futures
@@ -290,6 +291,23 @@ def test_streams_at_once(calls):
     gate.set()
     for number, call in enumerate(open_calls):
         assert list(call) == [b"you said %d second" % number]
+
+
+def test_quiet_stream_lives(site):
+    """Both sides open and nothing said for longer than anything waits for content."""
+    server, port = start_server(Service())
+    site.tunnelc(f"h2c://127.0.0.1:{port}", session="quiet")
+    calls = Calls("{}:{}".format(*site.public), "quiet.localhost")
+    said = queue.Queue()
+    answers = calls.both("Chat")(iter(said.get, None), timeout=200)
+    for word in (b"before", b"after"):
+        said.put(word)
+        assert next(answers) == b"you said " + word
+        time.sleep(65 if word == b"before" else 0)
+    said.put(None)
+    assert list(answers) == []
+    calls.close()
+    server.stop(0)
 
 
 # ---- the server ends, and comes again ----

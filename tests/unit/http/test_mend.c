@@ -117,7 +117,7 @@ static void test_prefixes_that_are_none_do_not_count(void **state) {
   longest[T2_MEND_PREFIX_MAX] = 'a';
   longest[T2_MEND_PREFIX_MAX + 1] = '\0';
   assert_prefix(longest, NULL, "");
-  const char *const cases[] = {"", "/", "session", "/a?b", "/a b", "//"};
+  const char *const cases[] = {"", "/", "session", "/a?b", "/a b", "//", "/a;b"};
   for (size_t i = 0; i < T2_COUNT_OF(cases); i++)
     assert_prefix(cases[i], NULL, "");
 }

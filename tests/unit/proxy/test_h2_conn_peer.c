@@ -268,6 +268,38 @@ static void test_stream_resets_by_their_code(void **state) {
   assert_false(end_of(s)->closed);
 }
 
+static void test_interim_heads_without_end_are_an_error(void **state) {
+  setting *s = *state;
+  const uint8_t hints[] = {0x08, 3, '1', '0', '3'}; /* :status 103, not indexed (RFC 7541, 6.2.2) */
+  open_raw(s, true);
+  stub *down = ask_raw(s, 0);
+  expect_frames(s, FRAME_HEADERS, 1, PREFACE);
+  for (int i = 0; i < 32; i++)
+    raw_h2_frame(&s->peer, FRAME_HEADERS, 0x4, 1, hints, sizeof(hints));
+  run_ms(s, 10);
+  assert_false(down->closed);
+  raw_h2_frame(&s->peer, FRAME_HEADERS, 0x4, 1, hints, sizeof(hints));
+  RUN_UNTIL(&s->tl, down->closed);
+  assert_int_equal(down->status, 502);
+  expect_frames(s, FRAME_RST, 1, PREFACE);
+  assert_false(end_of(s)->closed);
+}
+
+/* It is not worth the next one's time. */
+static void test_peer_that_was_silent_through_a_timeout_gets_no_more(void **state) {
+  setting *s = *state;
+  open_raw(s, true);
+  RUN_UNTIL(&s->tl, end_of(s)->capacities == 1);
+  run_ms(s, 10);
+  t2_head head = test_request("GET", "/a");
+  t2_exchange *exchange = t2_exchange_new(&s->proxy, &s->downs[0].leg, &head);
+  assert_non_null(exchange);
+  t2_exchange_connect(exchange, t2_h2_conn_leg(end_of(s)->h2), &head, true, NULL, 30);
+  RUN_UNTIL(&s->tl, s->downs[0].closed);
+  assert_int_equal(s->downs[0].status, 504);
+  assert_null(t2_h2_conn_leg(end_of(s)->h2));
+}
+
 static void test_peer_that_allows_no_stream_has_no_capacity(void **state) {
   setting *s = *state;
   const uint8_t none[] = {0, 3, 0, 0, 0, 0};
@@ -378,6 +410,8 @@ int main(void) {
       h2_test(test_goaway_before_a_request_is_acted_on_makes_it_unavailable),
       h2_test(test_request_of_the_turn_in_which_the_notice_comes_is_sent),
       h2_test(test_stream_resets_by_their_code),
+      h2_test(test_interim_heads_without_end_are_an_error),
+      h2_test(test_peer_that_was_silent_through_a_timeout_gets_no_more),
       h2_test(test_peer_that_allows_no_stream_has_no_capacity),
       h2_test(test_bytes_of_before_are_fed_in),
       h2_test(test_cancel_and_other_resets_reach_the_leg),
