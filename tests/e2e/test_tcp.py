@@ -82,6 +82,8 @@ def listens(where):
         socket.create_connection(where, timeout=10).close()
     except ConnectionRefusedError:
         return False
+    except ConnectionResetError:
+        pass  # taken, and cut at once
     return True
 
 
