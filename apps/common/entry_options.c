@@ -18,7 +18,14 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
       {"uplink", T2_CLI_TEXT, &o->uplink_address, "HOST:PORT", "tunnel clients (127.0.0.1:12001)", 0, 0},
       {"tcp-ports", T2_CLI_TEXT, &entry->tcp_ports, "A-B", "public ports of TCP sessions, one each (none)", 0,
        0},
-      {"tcp-address", T2_CLI_TEXT, &o->tcp_address, "IP", "where they are bound (that of --public)", 0, 0},
+      {"tcp-address", T2_CLI_TEXT, &o->tcp_address, "IP",
+       "where they are bound, and UDP's (that of --public)", 0, 0},
+      {"udp-ports", T2_CLI_TEXT, &entry->udp_ports, "A-B", "public ports of UDP sessions, one each (none)", 0,
+       0},
+      {"udp-idle-timeout", T2_CLI_SECONDS, &o->udp_idle_timeout_ms, "SECONDS",
+       "without a datagram of a remote address (60)", 1, 86400},
+      {"udp-flows", T2_CLI_NUMBER, &entry->udp_flows, "N",
+       "remote addresses at once, of all UDP sessions (10000)", 1, 1000000},
       {"ca", T2_CLI_TEXT, &o->ca_file, "FILE", "trusted for the control plane (the system's)", 0, 0},
       {"token-file", T2_CLI_TEXT, &entry->token_file, "FILE",
        "the token for the control plane is the first line of it", 0, 0},
@@ -30,6 +37,7 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
   };
 
   t2_entry_options_init(o);
+  entry->udp_flows = o->udp_flows_max;
   o->control = NULL;
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);
@@ -47,17 +55,17 @@ static void add_certificate(t2_app *app, t2_app_entry *entry, const char *text) 
 }
 
 /* "A-B", or one port. */
-static void read_tcp_ports(t2_app *app, t2_app_entry *entry) {
-  t2_str rest = t2_str_c(entry->tcp_ports), first, last;
+static void read_ports(t2_app *app, const char *name, const char *text, uint16_t *from, uint16_t *to) {
+  t2_str rest = t2_str_c(text), first, last;
   uint64_t a = 0, b = 0;
 
   bool good = t2_str_next(&rest, '-', &first) && t2_str_u64(first, UINT16_MAX, &a) == 0;
   b = a;
   if (good && t2_str_next(&rest, '-', &last)) good = t2_str_u64(last, UINT16_MAX, &b) == 0;
   if (!good || rest.n || a == 0 || b < a)
-    t2_app_note(app, T2_APP_USAGE, "--tcp-ports %s: A-B is taken, such as 20000-20999", entry->tcp_ports);
-  entry->options.tcp_port_first = (uint16_t)a;
-  entry->options.tcp_port_last = (uint16_t)b;
+    t2_app_note(app, T2_APP_USAGE, "--%s %s: A-B is taken, such as 20000-20999", name, text);
+  *from = (uint16_t)a;
+  *to = (uint16_t)b;
 }
 
 static void check_tcp_address(t2_app *app, const char *host) {
@@ -75,7 +83,9 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
     add_certificate(app, entry, entry->public_certs.items[i]);
   if (o->certificate_count && !o->public_tls_address)
     t2_app_note(app, T2_APP_USAGE, "--public-cert needs --public-tls");
-  if (entry->tcp_ports) read_tcp_ports(app, entry);
+  if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
+  if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
+  o->udp_flows_max = entry->udp_flows;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);
   t2_app_file_or_none(app, &o->ca_file, T2_APP_CA);
   t2_app_loopback(app, "public", o->public_address);

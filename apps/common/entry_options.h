@@ -10,8 +10,9 @@
 typedef struct t2_app_entry {
   t2_entry_options options;
   const char *token_file;
-  const char *tcp_ports;    /* "A-B" */
-  t2_cli_list public_certs; /* "CERT[,KEY]" */
+  unsigned udp_flows;
+  const char *tcp_ports, *udp_ports; /* "A-B" */
+  t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_entry_certificate certificates[T2_CLI_LIST_MAX];
 } t2_app_entry;
 

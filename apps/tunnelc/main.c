@@ -66,19 +66,28 @@ static int use_tcp(program *p, const char *target) {
   return target ? 0 : t2_app_usage(&p->app, "needs tcp TARGET");
 }
 
+/* udp TARGET: one flow for each remote address. */
+static int use_udp(program *p, const char *target) {
+  p->options.kind = T2_CLIENT_UDP;
+  p->options.origin = target;
+  return target ? 0 : t2_app_usage(&p->app, "needs udp TARGET");
+}
+
 typedef struct subcommand {
   const char *name;
   int (*use)(program *p, const char *operand); /* into the options: 0, or an exit status */
 } subcommand;
 
-static const subcommand subcommands[] = {{"http", use_http}, {"files", use_files}, {"tcp", use_tcp}};
+static const subcommand subcommands[] = {
+    {"http", use_http}, {"files", use_files}, {"tcp", use_tcp}, {"udp", use_udp}};
 
 static int find_subcommand(program *p, const char *name, const subcommand **found) {
   for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
     if (name && strcmp(subcommands[i].name, name) == 0) *found = &subcommands[i];
   if (*found) return 0;
-  if (!name) return t2_app_usage(&p->app, "needs http TARGET, files DIR or tcp TARGET");
-  return t2_app_usage(&p->app, "\"%s\" is no subcommand: http TARGET, files DIR or tcp TARGET", name);
+  if (!name) return t2_app_usage(&p->app, "needs http TARGET, files DIR, tcp TARGET or udp TARGET");
+  return t2_app_usage(&p->app, "\"%s\" is no subcommand: http TARGET, files DIR, tcp TARGET or udp TARGET",
+                      name);
 }
 
 static int run(program *p) {
@@ -128,7 +137,7 @@ int main(int argc, char **argv) {
       {"remove-header", T2_CLI_LIST, &p.removed, "NAME", "from each request; repeated", 0, 0},
       {"rewrite-prefix", T2_CLI_FLAG, &o->rewrite_prefix, NULL,
        "mend Location and cookie paths below /session/ID", 0, 0},
-      {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp: the public port asked for (any)", 1,
+      {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp, udp: the public port asked for (any)", 1,
        65535},
       {"proxy-protocol", T2_CLI_FLAG, &o->proxy_protocol, NULL,
        "tcp: tell TARGET who connected, by a PROXY protocol v2 header", 0, 0},
@@ -138,12 +147,12 @@ int main(int argc, char **argv) {
   };
   t2_cli cli = {
       .program = "tunnelc",
-      .usage = "http TARGET | files DIR | tcp TARGET  [OPTION]...",
+      .usage = "http TARGET | files DIR | tcp TARGET | udp TARGET  [OPTION]...",
       .about =
           "Publishes a service, or a directory, under a session. TARGET is PORT, HOST:PORT, "
           "http://HOST:PORT,\n"
           "https://HOST:PORT, h2c://HOST:PORT (gRPC without TLS), unix:/PATH or files:DIR; of tcp it is\n"
-          "PORT, HOST:PORT or unix:/PATH.",
+          "PORT, HOST:PORT or unix:/PATH, of udp PORT or HOST:PORT.",
       .options = table,
       .option_count = sizeof(table) / sizeof(table[0]),
       .operands = operands,

@@ -22,8 +22,8 @@ typedef struct t2_client t2_client;
 
 typedef enum t2_client_event_type {
   T2_CLIENT_REGISTERED = 1, /* the control plane knows the session: session, lease_seconds */
-  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a TCP session its url there */
-  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls (TCP: so far) */
+  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a TCP or UDP session its url there */
+  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls (TCP, UDP: so far) */
   T2_CLIENT_LOST = 4,     /* an uplink (entry set) or the control plane (entry NULL) is gone: error, reason */
   T2_CLIENT_RETRYING = 5, /* the next attempt comes in delay_ms: entry as above, error, reason */
   T2_CLIENT_DRAINING = 6, /* no new requests are taken: reason */
@@ -46,7 +46,8 @@ typedef struct t2_client_event {
 /* What is published. */
 typedef enum t2_client_kind {
   T2_CLIENT_HTTP = 0, /* requests to an address that the session shares with others */
-  T2_CLIENT_TCP = 1   /* connections to a port of its own at each entry */
+  T2_CLIENT_TCP = 1,  /* connections to a port of its own at each entry */
+  T2_CLIENT_UDP = 2   /* datagrams to one: origin is "53" or "host:53", and nothing of HTTP or TCP is given */
 } t2_client_kind;
 
 typedef void (*t2_client_event_cb)(t2_client *client, const t2_client_event *event, void *user);
@@ -90,7 +91,7 @@ typedef struct t2_client_options {
   size_t remove_header_count; /* at most T2_CLIENT_HEADERS_MAX */
   bool rewrite_prefix; /* mend Location and cookie Path of answers to requests below a prefix (/session/ID) */
   t2_client_kind kind; /* TCP: origin is "5432", "host:5432" or "unix:/path", and nothing of HTTP is given */
-  uint16_t remote_port; /* TCP: the port asked for at each entry; 0: any */
+  uint16_t remote_port; /* TCP, UDP: the port asked for at each entry; 0: any */
   bool
       proxy_protocol; /* TCP: each connection to the origin begins with a PROXY protocol header (version 2) */
 } t2_client_options;

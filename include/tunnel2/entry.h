@@ -78,6 +78,12 @@ typedef struct t2_entry_options {
   /* TCP sessions have a port of their own each, of these (both included); 0: there are none. */
   uint16_t tcp_port_first, tcp_port_last;
   const char *tcp_address; /* IP address they are bound to; NULL: public_address's */
+  /* UDP sessions likewise, bound to the same address. A flow is what goes between a remote address and a
+   * session; when there are as many as may be, the one that is idle longest makes room. */
+  uint16_t udp_port_first, udp_port_last;
+  uint64_t udp_idle_timeout_ms;   /* a flow without a datagram for so long is ended; 60,000 */
+  uint32_t udp_flows_max;         /* of all sessions; 10,000 */
+  uint32_t udp_session_flows_max; /* of one; 1,000 */
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);

@@ -49,6 +49,7 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
   int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
+  if (err == 0 && o->kind == T2_CLIENT_UDP) return t2_client_udp_check(o, detail, size);
   if (err == 0) err = t2_client_tcp_check(o, detail, size);
   if (err || o->kind == T2_CLIENT_TCP) return err;
   err = t2_client_routes_check(o, detail, size);
@@ -66,6 +67,7 @@ static void free_strings(t2_client *client) {
   t2_free(mem, strings->session);
   t2_free(mem, strings->host_header);
   t2_free(mem, strings->tcp_origin);
+  t2_free(mem, strings->udp_origin);
 }
 
 /* Copies the options, and then their strings. */
@@ -115,6 +117,7 @@ static int make_routes(t2_client *client, const t2_client_options *options, char
   client->routes.on_gone = on_routes_gone;
   client->routes.user = client;
   if (options->kind == T2_CLIENT_TCP) return t2_client_tcp_open(client, options);
+  if (options->kind == T2_CLIENT_UDP) return t2_client_udp_open(client, options);
   int err = t2_edits_init(&client->edits, client->loop->mem, options);
   return err ? err : t2_client_routes_open(&client->routes, &client->proxy, options, detail, size);
 }
@@ -139,6 +142,7 @@ static void init_members(t2_client *client) {
   t2_timer_init(&client->drain, on_drain_timer);
   t2_client_init_session(client);
   t2_tcp_legs_init(&client->tcp, client->loop);
+  t2_udp_legs_init(&client->udp, client->loop);
   t2_uuid(client->instance);
   snprintf(client->session, sizeof(client->session), "%s",
            client->options.session ? client->options.session : "");
@@ -222,6 +226,7 @@ void t2_client_close(t2_client *client, t2_client_close_cb cb, void *user) {
   close_connections(client);
   t2_client_routes_close(&client->routes);
   t2_tcp_legs_close(&client->tcp);
+  t2_udp_legs_close(&client->udp);
   if (client->link_tls) t2_tls_unref(client->link_tls);
   if (client->uplink_tls) t2_tls_unref(client->uplink_tls);
   client->disposing = true;
@@ -315,6 +320,7 @@ void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
                              .type = T2_CLIENT_DRAINING, .session = client->session, .reason = "asked to"});
   for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->state == T2_CLIENT_STATE_DRAINING; i++)
     if (client->slots[i].uplink) t2_uplink_drain(client->slots[i].uplink);
+  t2_udp_legs_end(&client->udp); /* a flow has no end of its own to wait for */
   t2_client_drained(client);
 }
 

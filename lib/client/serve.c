@@ -78,6 +78,10 @@ void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bo
     t2_client_tcp_serve(client, exchange, head, end);
     return;
   }
+  if (client->options.kind == T2_CLIENT_UDP) {
+    t2_client_udp_serve(client, exchange, head, end);
+    return;
+  }
   if (exchange->connect && !exchange->upgrade) {
     t2_exchange_refuse(exchange, t2_problem_of_status(501), "this session is of plain HTTP requests");
     return;

@@ -34,7 +34,7 @@ static bool has_url(const t2_client *client, const char *url) {
   return false;
 }
 
-/* Where a TCP session can be reached is what its entries have said. */
+/* Where a TCP or UDP session can be reached is what its entries have said. */
 static void collect_addresses(t2_client *client) {
   free_urls(client);
   for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->url_count < T2_REGISTRATION_URLS_MAX; i++) {
@@ -47,10 +47,10 @@ static void collect_addresses(t2_client *client) {
 
 /* Ready is who can be reached, and can say where. */
 static void say_ready(t2_client *client) {
-  bool tcp = client->options.kind == T2_CLIENT_TCP;
-  if (client->ready || (!client->addressed && !tcp) || client->state != T2_CLIENT_STATE_RUNNING) return;
+  bool has_port = client->options.kind != T2_CLIENT_HTTP;
+  if (client->ready || (!client->addressed && !has_port) || client->state != T2_CLIENT_STATE_RUNNING) return;
   if (t2_client_uplinks_up(client) == 0) return;
-  if (tcp) collect_addresses(client);
+  if (has_port) collect_addresses(client);
   client->ready = true;
   t2_client_emit(client, &(t2_client_event){
                              .type = T2_CLIENT_READY,
@@ -198,7 +198,9 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_client *client = user;
-  t2_kind kind = client->options.kind == T2_CLIENT_TCP ? T2_KIND_TCP : T2_KIND_HTTP;
+  static const t2_kind kinds[] = {
+      [T2_CLIENT_HTTP] = T2_KIND_HTTP, [T2_CLIENT_TCP] = T2_KIND_TCP, [T2_CLIENT_UDP] = T2_KIND_UDP};
+  t2_kind kind = kinds[client->options.kind];
   return t2_registration_request(body, t2_str_c(client->session), client->instance, kind,
                                  client->options.remote_port);
 }

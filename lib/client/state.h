@@ -1,5 +1,5 @@
-/* What client.c (the object), session.c (what it publishes) and serve.c and tcp.c (what answers) share.
- * Included by these alone. */
+/* What client.c (the object), session.c (what it publishes) and serve.c, tcp.c and udp.c (what answers)
+ * share. Included by these alone. */
 #ifndef T2_CLIENT_STATE_H
 #define T2_CLIENT_STATE_H
 
@@ -10,6 +10,7 @@
 #include <client/uplink.h>
 #include <proxy/link.h>
 #include <proxy/tcp_leg.h>
+#include <proxy/udp_leg.h>
 #include <tunnel2/client.h>
 
 #define T2_CLIENT_UPLINKS_MAX                                                                                \
@@ -34,7 +35,7 @@ typedef struct t2_client_slot {
 
 /* What the options' strings point to. */
 typedef struct t2_client_strings {
-  char *server, *token, *session, *host_header, *tcp_origin;
+  char *server, *token, *session, *host_header, *tcp_origin, *udp_origin;
 } t2_client_strings;
 
 struct t2_client {
@@ -51,6 +52,8 @@ struct t2_client {
   t2_edits edits;
   t2_tcp_legs tcp; /* connections to the origin of a TCP session */
   t2_tcp_leg_options tcp_options;
+  t2_udp_legs udp; /* flows to the origin of a UDP session */
+  t2_udp_leg_options udp_options;
   t2_link *link;
   t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
   t2_timer renewal; /* of the ticket */
@@ -92,6 +95,13 @@ int t2_client_tcp_check(const t2_client_options *options, char *detail, size_t d
 int t2_client_tcp_open(t2_client *client, const t2_client_options *options);
 /* As t2_client_serve, for a TCP session: the request is a CONNECT, or refused. */
 void t2_client_tcp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
+
+/* ---- udp.c ---- */
+
+/* Like those of tcp.c, for a UDP session, whose requests are extended CONNECTs by connect-udp. */
+int t2_client_udp_check(const t2_client_options *options, char *detail, size_t detail_size);
+int t2_client_udp_open(t2_client *client, const t2_client_options *options);
+void t2_client_udp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
 
 /* ---- session.c ---- */
 

@@ -23,9 +23,10 @@ int t2_client_tcp_check(const t2_client_options *o, char *detail, size_t size) {
   t2_target target;
   if (o->kind == T2_CLIENT_HTTP && (o->remote_port || o->proxy_protocol))
     return t2_detail(detail, size, T2_ERR_INVALID,
-                     "a remote port and the PROXY protocol are for TCP sessions alone");
+                     "a remote port is for TCP and UDP sessions alone, and the PROXY protocol for TCP");
   if (o->kind == T2_CLIENT_HTTP) return 0;
-  if (o->kind != T2_CLIENT_TCP) return t2_detail(detail, size, T2_ERR_INVALID, "a session is of HTTP or TCP");
+  if (o->kind != T2_CLIENT_TCP)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a session is of HTTP, TCP or UDP");
   if (o->route_count || o->add_header_count || o->remove_header_count || o->host_header)
     return t2_detail(detail, size, T2_ERR_INVALID, "routes and header fields are for HTTP sessions alone");
   return parse(o->origin, &target, detail, size);

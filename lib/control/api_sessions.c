@@ -33,10 +33,11 @@ static const char *read_kind(const json_t *content, asked *a) {
   int64_t port;
   int given = t2_json_text(content, "kind", &name);
 
-  if (given < 0 || (given && !t2_kind_parse(name, &a->kind))) return "\"kind\" is \"http\" or \"tcp\"";
+  if (given < 0 || (given && !t2_kind_parse(name, &a->kind)))
+    return "\"kind\" is \"http\", \"tcp\" or \"udp\"";
   given = t2_json_integer(content, "remote_port", 1, UINT16_MAX, &port);
   if (given < 0) return "\"remote_port\" is a number from 1 to 65535";
-  if (given && a->kind == T2_KIND_HTTP) return "\"remote_port\" is for \"kind\" \"tcp\" alone";
+  if (given && a->kind == T2_KIND_HTTP) return "\"remote_port\" is for \"kind\" \"tcp\" and \"udp\" alone";
   if (given) a->port = (uint16_t)port;
   return NULL;
 }
@@ -96,7 +97,7 @@ static int grant(t2_control *control, t2_session *session, t2_buf *out) {
   int err = t2_issue_ticket(&control->store, &control->keyring.keys, session, &list,
                             t2_channels_now(&control->channels), out, &expires_at);
   t2_buf_append_c(out, "\",\"urls\":[");
-  /* Which port is a TCP session's, each entry tells the client. */
+  /* Which port is a TCP or UDP session's, each entry tells the client. */
   if (session->kind == T2_KIND_HTTP) put_urls(out, &list, session->id);
   t2_buf_append_c(out, "],\"entries\":[");
   put_entries(out, &list);

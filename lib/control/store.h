@@ -64,7 +64,7 @@ typedef struct t2_session {
   unsigned channel_count;
   uint64_t active, requests, bytes_in, bytes_out; /* as last reported, over its open channels */
   t2_kind kind;
-  uint16_t port; /* TCP: the public port asked for last; 0: any */
+  uint16_t port; /* TCP, UDP: the public port asked for last; 0: any */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_session;
 

@@ -4,8 +4,10 @@
 
 /* ---- A connection becomes a CONNECT on an uplink ---- */
 
-static int add_fields(t2_head *head, const t2_exchange *exchange, t2_str forwarded) {
-  int err = t2_fields_add(&head->fields, T2_STR("forwarded"), forwarded);
+int t2_entry_add_origin(t2_head *head, const t2_exchange *exchange, t2_str peer,
+                        char text[T2_ADDRESS_TEXT + 16]) {
+  snprintf(text, T2_ADDRESS_TEXT + 16, "for=\"%.*s\"", T2_STR_ARG(peer));
+  int err = t2_fields_add(&head->fields, T2_STR("forwarded"), t2_str_c(text));
   if (err == 0) err = t2_fields_add(&head->fields, T2_STR("x-request-id"), t2_str_c(exchange->request_id));
   return err;
 }
@@ -16,7 +18,6 @@ static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2
   t2_head_init(&head, entry->loop->mem);
   snprintf(authority, sizeof(authority), strchr(entry->strings.public_host, ':') ? "[%s]:%u" : "%s:%u",
            entry->strings.public_host, (unsigned)t2_entry_port_number(session));
-  snprintf(forwarded, sizeof(forwarded), "for=\"%.*s\"", T2_STR_ARG(peer));
   head.method = T2_STR("CONNECT");
   head.authority = t2_str_c(authority);
   head.content_length = -1;
@@ -26,7 +27,7 @@ static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2
     t2_tcp_leg_drop(down, T2_ERR_NOMEM);
   } else {
     t2_entry_begin(entry, session, exchange);
-    if (add_fields(&head, exchange, t2_str_c(forwarded)))
+    if (t2_entry_add_origin(&head, exchange, peer, forwarded))
       t2_exchange_refuse(exchange, t2_problem_of(T2_ERR_NOMEM, T2_AT_LOCAL), NULL);
     else
       t2_exchange_connect(exchange, up, &head, false, NULL, entry->options.response_timeout_ms);
@@ -85,12 +86,13 @@ void t2_entry_init_connections(t2_entry *entry) {
   entry->tcp.on_gone = t2_entry_public_gone;
   entry->tcp.user = entry;
   t2_entry_ports_init(&entry->ports, entry->loop, &(t2_entry_ports_options){0}, &ports_ops, entry);
+  t2_entry_init_flows(entry);
 }
 
 int t2_entry_open_ports(t2_entry *entry) {
   const t2_entry_options *o = &entry->options;
   t2_entry_strings *s = &entry->strings;
-  if (o->tcp_port_first == 0) return 0;
+  if (o->tcp_port_first == 0 && o->udp_port_first == 0) return 0;
   s->public_host = public_host(entry);
   s->tcp_address = o->tcp_address ? t2_strdup(o->allocator, o->tcp_address)
                                   : host_of(o->allocator, t2_str_c(o->public_address));
@@ -102,10 +104,12 @@ int t2_entry_open_ports(t2_entry *entry) {
                                                   .connections_max = o->connections_max};
   entry->uplinks.ports = &entry->ports;
   entry->uplinks.public_host = s->public_host;
+  t2_entry_open_flows(entry);
   return 0;
 }
 
 void t2_entry_close_connections(t2_entry *entry) {
   t2_entry_ports_close_all(&entry->ports);
   t2_tcp_legs_close(&entry->tcp);
+  t2_entry_close_flows(entry);
 }

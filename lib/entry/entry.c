@@ -28,6 +28,9 @@ void t2_entry_options_init(t2_entry_options *options) {
       .keep_alive_timeout_ms = 120000,
       .body_timeout_ms = 60000,
       .response_timeout_ms = 60000,
+      .udp_idle_timeout_ms = 60000,
+      .udp_flows_max = 10000,
+      .udp_session_flows_max = 1000,
   };
 }
 
@@ -47,10 +50,13 @@ static int read_options(t2_entry_options *out, const t2_entry_options *given) {
   return 0;
 }
 
-static int check_tcp(const t2_entry_options *o, char *detail, size_t size) {
+static int check_ports(const t2_entry_options *o, char *detail, size_t size) {
   if (o->tcp_port_first > o->tcp_port_last || (o->tcp_port_last && !o->tcp_port_first))
     return t2_detail(detail, size, T2_ERR_INVALID, "TCP ports %u to %u: that is no range",
                      (unsigned)o->tcp_port_first, (unsigned)o->tcp_port_last);
+  if (o->udp_port_first > o->udp_port_last || (o->udp_port_last && !o->udp_port_first))
+    return t2_detail(detail, size, T2_ERR_INVALID, "UDP ports %u to %u: that is no range",
+                     (unsigned)o->udp_port_first, (unsigned)o->udp_port_last);
   if (o->tcp_address && !t2_address_is_literal(t2_str_c(o->tcp_address)))
     return t2_detail(detail, size, T2_ERR_INVALID, "TCP address \"%.80s\": an IP address is taken",
                      o->tcp_address);
@@ -85,7 +91,7 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
       return t2_detail(detail, size, T2_ERR_INVALID, "a public certificate has no file");
   if (o->certificate_count && !o->public_tls_address)
     return t2_detail(detail, size, T2_ERR_INVALID, "public certificates need a public address for TLS");
-  int err = check_tcp(o, detail, size);
+  int err = check_ports(o, detail, size);
   if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
   if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
   if (err) return err;
@@ -273,6 +279,7 @@ static void dispose(t2_entry *entry) {
   entry->disposing = false;
   t2_uplinks_fini(&entry->uplinks);
   t2_entry_ports_fini(&entry->ports);
+  t2_entry_flows_fini(entry);
   t2_keys_fini(&entry->keys);
   t2_buf_fini(&entry->route_text);
   if (entry->uplink_tls) t2_tls_unref(entry->uplink_tls);

@@ -48,6 +48,7 @@ void t2_entry_public_gone(void *user) {
 
 void t2_entry_drain_public(t2_entry *entry) {
   t2_entry_ports_close_all(&entry->ports);
+  t2_entry_ports_close_all(&entry->flows.ports);
   if (entry->public_server) t2_server_drain(entry->public_server);
   if (entry->public_tls_server) t2_server_drain(entry->public_tls_server);
   if (entry->shared && entry->uplink_server) t2_server_drain(entry->uplink_server);

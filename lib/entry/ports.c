@@ -10,6 +10,7 @@ struct t2_entry_port {
   t2_entry_ports *owner;
   t2_entry_session *session;
   t2_listener *listener;
+  t2_udp *udp; /* in its place */
   uint16_t number;
   t2_reapable reapable;
 };
@@ -42,6 +43,13 @@ static void on_accept(t2_listener *listener, t2_conn *conn, void *user) {
   port->owner->ops->on_connection(port->session, conn, port->owner->user);
 }
 
+/* A bound socket has no errors to tell. */
+static void on_datagram(t2_udp *udp, int err, const t2_address *from, const uint8_t *bytes, size_t n,
+                        void *user) {
+  const t2_entry_port *port = user;
+  if (err == 0) port->owner->ops->on_datagram(port->session, udp, from, bytes, n, port->owner->user);
+}
+
 static void free_port(t2_reapable *reapable) {
   t2_entry_port *port = T2_CONTAINER_OF(reapable, t2_entry_port, reapable);
   t2_free(port->owner->loop->mem, port);
@@ -56,13 +64,29 @@ void t2_entry_port_close(t2_entry_session *session) {
   if (--ports->count == 0) t2_loop_timer_stop(ports->loop, &ports->sweep);
   t2_log_at(&ports->loop->log, INFO, "entry", "port %u of session %s is closed", (unsigned)port->number,
             session->id);
-  t2_listener_close(port->listener, NULL, NULL);
+  if (port->udp) {
+    ports->ops->on_close(session, ports->user);
+    t2_udp_close(port->udp);
+  } else {
+    t2_listener_close(port->listener, NULL, NULL);
+  }
   t2_loop_reap(ports->loop, &port->reapable, free_port); /* it may be within on_accept */
 }
 
 void t2_entry_ports_close_all(t2_entry_ports *ports) {
   for (size_t i = 0; ports->open && i < range_of(ports); i++)
     if (ports->open[i]) t2_entry_port_close(ports->open[i]->session);
+}
+
+static int bind_to(t2_entry_port *port) {
+  const t2_entry_ports *ports = port->owner;
+  t2_address address;
+  int err = t2_address_parse(&address, t2_str_c(ports->options.host), port->number);
+  if (err == 0) err = t2_udp_bind(&port->udp, ports->loop, &address, on_datagram, port);
+  if (err && err != T2_ERR_CONFLICT)
+    t2_log_at(&ports->loop->log, WARN, "entry", "no port for session %s: %s", port->session->id,
+              t2_strerror(err));
+  return err;
 }
 
 static int listen_on(t2_entry_port *port) {
@@ -82,7 +106,7 @@ static int open_port(t2_entry_ports *ports, t2_entry_session *session, uint16_t 
   t2_entry_port *port = t2_calloc(ports->loop->mem, 1, sizeof(*port));
   if (!port) return T2_ERR_NOMEM;
   *port = (t2_entry_port){.owner = ports, .session = session, .number = number};
-  int err = listen_on(port);
+  int err = ports->options.udp ? bind_to(port) : listen_on(port);
   if (err) {
     t2_free(ports->loop->mem, port);
     return err;
@@ -108,8 +132,8 @@ static int open_asked(t2_entry_ports *ports, t2_entry_session *session, uint16_t
   const t2_entry_ports_options *o = &ports->options;
   if (asked < o->first || asked > o->last)
     return t2_detail(detail, size, T2_ERR_CONFLICT,
-                     "port %u is none of %u to %u, which TCP sessions have here", (unsigned)asked,
-                     (unsigned)o->first, (unsigned)o->last);
+                     "port %u is none of %u to %u, which %s sessions have here", (unsigned)asked,
+                     (unsigned)o->first, (unsigned)o->last, o->udp ? "UDP" : "TCP");
   if (session->port && (session->uplink_count > 1 || session->active))
     return t2_detail(detail, size, T2_ERR_CONFLICT, "the session has port %u here, and is in use",
                      (unsigned)session->port->number);
@@ -152,7 +176,9 @@ static bool give_up_one(t2_entry_ports *ports) {
 int t2_entry_ports_open(t2_entry_ports *ports, t2_entry_session *session, uint16_t asked, char *detail,
                         size_t size) {
   size_t range = range_of(ports);
-  if (range == 0) return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no ports for TCP sessions");
+  if (range == 0)
+    return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no ports for %s sessions",
+                     ports->options.udp ? "UDP" : "TCP");
   if (!ports->open) ports->open = t2_calloc(ports->loop->mem, range, sizeof(t2_entry_port *));
   if (!ports->open) return t2_detail(detail, size, T2_ERR_NOMEM, "out of memory");
   if (session->port && (asked == 0 || asked == session->port->number)) return 0;

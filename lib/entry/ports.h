@@ -1,5 +1,5 @@
-/* The public ports of TCP sessions: each session has one of the entry's range, from its first uplink until it
- * is forgotten.
+/* The public ports of TCP sessions, or those of UDP ones: each session has one of the entry's range, from its
+ * first uplink until it is forgotten.
  *
  * It is the one its ticket asks for, or one that follows from its id: the same after a restart, and at every
  * entry with the same range, unless others were there before. Of a session that has been without a client for
@@ -9,6 +9,7 @@
 
 #include <entry/sessions.h>
 #include <net/listener.h>
+#include <net/udp.h>
 
 #define T2_ENTRY_PORT_GRACE_MS 60000
 #define T2_ENTRY_SWEEP_MS      10000
@@ -16,12 +17,17 @@
 typedef struct t2_entry_ports_options {
   const char *host;         /* to bind: "127.0.0.1", "::1" */
   uint16_t first, last;     /* 0: there are none */
-  uint32_t connections_max; /* of one port */
+  uint32_t connections_max; /* of one port; TCP */
+  bool udp;
 } t2_entry_ports_options;
 
 typedef struct t2_entry_ports_ops {
   /* A connection on the session's port; the callee's, as t2_accept_cb. */
   void (*on_connection)(t2_entry_session *session, t2_conn *conn, void *user);
+  /* UDP: a datagram on it; and the port is being closed. */
+  void (*on_datagram)(t2_entry_session *session, t2_udp *udp, const t2_address *from, const uint8_t *bytes,
+                      size_t n, void *user);
+  void (*on_close)(t2_entry_session *session, void *user);
   /* Now and then, while ports are open: a time to forget sessions. */
   void (*on_sweep)(void *user);
 } t2_entry_ports_ops;
@@ -49,7 +55,7 @@ int t2_entry_ports_open(t2_entry_ports *ports, t2_entry_session *session, uint16
                         size_t detail_size);
 /* The session's port, or 0. */
 uint16_t t2_entry_port_number(const t2_entry_session *session);
-/* No new connections; those that are there live on. Does nothing without a port. */
+/* No new connections; those that are there live on. UDP: on_close comes. Does nothing without a port. */
 void t2_entry_port_close(t2_entry_session *session);
 void t2_entry_ports_close_all(t2_entry_ports *ports);
 

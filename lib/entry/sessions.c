@@ -61,6 +61,7 @@ static t2_entry_session *take(t2_entry_sessions *sessions, const char *id) {
   session = t2_calloc(sessions->mem, 1, sizeof(*session));
   if (!session) return NULL;
   t2_list_init(&session->idle);
+  t2_list_init(&session->flows);
   memcpy(session->id, id, strlen(id) + 1);
   if (t2_map_set(&sessions->map, t2_str_c(id), session) == 0) return session;
   t2_free(sessions->mem, session);

@@ -25,7 +25,9 @@ typedef struct t2_entry_session {
   uint64_t known_until_ms;
   uint64_t left_ms; /* when its last uplink went; uplinks.c's */
   t2_kind kind;
-  t2_entry_port *port; /* TCP; ports.c's. NULL: none is open */
+  t2_entry_port *port; /* TCP, UDP; ports.c's. NULL: none is open */
+  t2_list flows;       /* UDP, while the port is open; flows.c's */
+  size_t flow_count;
   char id[T2_SESSION_ID_MAX + 1];
 } t2_entry_session;
 

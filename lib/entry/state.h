@@ -1,14 +1,17 @@
 /* What the parts of t2_entry share: entry.c (the object), listeners.c, public.c (public requests),
- * connections.c (on the ports of TCP sessions), registration.c (the control plane). Included by these alone.
+ * connections.c (on the ports of TCP sessions), flows.c (on those of UDP ones), registration.c (the control
+ * plane). Included by these alone.
  */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
 
 #include <entry/route.h>
 #include <entry/uplinks.h>
+#include <net/address.h>
 #include <proxy/link.h>
 #include <proxy/server.h>
 #include <proxy/tcp_leg.h>
+#include <proxy/udp_leg.h>
 #include <tunnel2/entry.h>
 
 /*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──no public connection──▶ PARTING ──no uplink──▶ ENDED
@@ -27,6 +30,15 @@ typedef struct t2_entry_strings {
       *public_tls_address, *public_host, *tcp_address;
 } t2_entry_strings;
 
+/* What comes to the ports of UDP sessions. Embedded. */
+typedef struct t2_entry_flows {
+  t2_entry_ports ports;
+  t2_map map;   /* by port and remote address */
+  t2_list list; /* idle longest first */
+  t2_udp_legs legs;
+  uint64_t dropped, told; /* datagrams; as the log says */
+} t2_entry_flows;
+
 struct t2_entry {
   t2_entry_options options;
   t2_entry_strings strings;
@@ -44,6 +56,7 @@ struct t2_entry {
   t2_uplinks uplinks;
   t2_entry_ports ports;
   t2_tcp_legs tcp; /* connections on them */
+  t2_entry_flows flows;
   t2_link *link;
   t2_keys keys;
   t2_timer drain;
@@ -85,6 +98,19 @@ void t2_entry_init_connections(t2_entry *entry);
 int t2_entry_open_ports(t2_entry *entry);
 /* At once: ports and connections. */
 void t2_entry_close_connections(t2_entry *entry);
+
+/* Adds what a request that is no HTTP request tells the client of its origin: who sent it (host and port, as
+ * t2_conn_peer), and the exchange's id. text is kept as long as the head. 0 or T2_ERR_NOMEM. */
+int t2_entry_add_origin(t2_head *head, const t2_exchange *exchange, t2_str peer,
+                        char text[T2_ADDRESS_TEXT + 16]);
+
+/* ---- flows.c ---- */
+
+/* As t2_entry_init_connections, t2_entry_open_ports and t2_entry_close_connections, which call these. */
+void t2_entry_init_flows(t2_entry *entry);
+void t2_entry_open_flows(t2_entry *entry);
+void t2_entry_close_flows(t2_entry *entry);
+void t2_entry_flows_fini(t2_entry *entry);
 
 /* ---- public.c ---- */
 

@@ -131,15 +131,17 @@ static void refuse_uplink(const t2_request *request, int err) {
     refuse(request, 503, NULL);
 }
 
-/* ---- TCP sessions ---- */
+/* ---- TCP and UDP sessions ---- */
 
 /* False: the session has no port, and the request has been refused. */
 static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink,
                      uint16_t asked) {
-  char detail[160] = "this entry has no ports for TCP sessions";
-  int err = T2_ERR_CONFLICT;
-  if (uplinks->ports)
-    err = t2_entry_ports_open(uplinks->ports, uplink->session, asked, detail, sizeof(detail));
+  char detail[160];
+  bool udp = uplink->session->kind == T2_KIND_UDP;
+  t2_entry_ports *ports = udp ? uplinks->udp_ports : uplinks->ports;
+  int err = ports ? t2_entry_ports_open(ports, uplink->session, asked, detail, sizeof(detail))
+                  : t2_detail(detail, sizeof(detail), T2_ERR_CONFLICT,
+                              "this entry has no ports for %s sessions", udp ? "UDP" : "TCP");
   if (err == 0) return true;
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink of session %s was refused: %s",
             uplink->session->id, detail);
@@ -148,13 +150,14 @@ static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_up
   return false;
 }
 
-/* The 101 of a TCP session says where it can be reached: text is kept as long as the head. */
+/* The 101 of a TCP or UDP session says where it can be reached: text is kept as long as the head. */
 static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, t2_head *answer,
                        char *text, size_t size) {
   uint16_t port = t2_entry_port_number(session);
   if (port == 0) return 0;
   bool v6 = strchr(uplinks->public_host, ':') != NULL;
-  snprintf(text, size, v6 ? "tcp://[%s]:%u" : "tcp://%s:%u", uplinks->public_host, (unsigned)port);
+  snprintf(text, size, v6 ? "%s://[%s]:%u" : "%s://%s:%u", t2_kind_name(session->kind), uplinks->public_host,
+           (unsigned)port);
   return t2_fields_add(&answer->fields, T2_STR(T2_PTTH_ADDRESS), t2_str_c(text));
 }
 
@@ -255,7 +258,7 @@ t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session) {
 
 /* ---- The end ---- */
 
-/* A TCP session that was ended gives its port back, unless a newer ticket of it has come. */
+/* A TCP or UDP session that was ended gives its port back, unless a newer ticket of it has come. */
 static void release_port(t2_uplinks *uplinks, const t2_message *message) {
   t2_entry_session *session =
       message->session.n ? t2_map_get(&uplinks->sessions.map, message->session) : NULL;

@@ -14,8 +14,9 @@ typedef struct t2_uplinks {
   const t2_keys *keys;
   t2_revocations revocations;
   t2_entry_sessions sessions;
-  t2_entry_ports *ports;   /* of TCP sessions; NULL: there are none */
-  const char *public_host; /* what their clients are told with the port; outlives this */
+  t2_entry_ports *ports;     /* of TCP sessions; NULL: there are none */
+  t2_entry_ports *udp_ports; /* of UDP sessions; likewise */
+  const char *public_host;   /* what their clients are told with the port; outlives this */
   t2_list list;
   size_t count, max;
   uint64_t total;              /* opened since the start */

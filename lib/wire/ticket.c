@@ -28,7 +28,8 @@ bool t2_entry_id_valid(t2_str s) {
   return id_valid(s, T2_ENTRY_ID_MAX);
 }
 
-static const char *const kind_names[] = {[T2_KIND_HTTP] = "http", [T2_KIND_TCP] = "tcp"};
+static const char *const kind_names[] = {
+    [T2_KIND_HTTP] = "http", [T2_KIND_TCP] = "tcp", [T2_KIND_UDP] = "udp"};
 
 const char *t2_kind_name(t2_kind kind) {
   return kind_names[kind];

@@ -16,7 +16,8 @@
 /* What a session is of. */
 typedef enum t2_kind {
   T2_KIND_HTTP, /* requests */
-  T2_KIND_TCP   /* connections to a port of its own */
+  T2_KIND_TCP,  /* connections to a port of its own */
+  T2_KIND_UDP   /* datagrams to one */
 } t2_kind;
 
 /* All claims that begin with "t2_" may be absent. */
@@ -30,7 +31,7 @@ typedef struct t2_ticket {
   uint32_t max_uplinks;                      /* claim "t2_max_uplinks"; 0: no limit of its own */
   uint32_t max_streams;                      /* claim "t2_max_streams": exchanges at once; 0: likewise */
   t2_kind kind;                              /* claim "t2_kind"; absent: "http" */
-  uint16_t port; /* claim "t2_port", of a TCP session alone: the public port asked for; 0: any */
+  uint16_t port; /* claim "t2_port", of TCP and UDP sessions alone: the public port asked for; 0: any */
 } t2_ticket;
 
 /* Signs with the newest key and appends the compact JWT: 0, T2_ERR_STATE without a private key,

@@ -406,7 +406,7 @@ def test_a_session_is_of_one_kind(tcp):
 
 
 @pytest.mark.parametrize("members", [
-    {"kind": "udp"}, {"kind": 1}, {"kind": None}, {"kind": ""}, {"remote_port": 2222}, {"kind": "http", "remote_port": 1},
+    {"kind": "sctp"}, {"kind": 1}, {"kind": None}, {"kind": ""}, {"remote_port": 2222}, {"kind": "http", "remote_port": 1},
     {"kind": "tcp", "remote_port": 0}, {"kind": "tcp", "remote_port": 65536}, {"kind": "tcp", "remote_port": "22"},
     {"kind": "tcp", "remote_port": 22.5}, {"kind": "tcp", "remote_port": -1}])
 def test_registrations_are_read_strictly(shared, members):

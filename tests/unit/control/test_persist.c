@@ -257,7 +257,7 @@ static void test_a_session_of_before_there_were_kinds_is_of_http(void **state) {
 }
 
 static void test_a_kind_or_port_that_is_none_is_refused(void **state) {
-  const char *kinds[] = {",\"kind\":\"udp\"", ",\"kind\":1", ",\"kind\":null"};
+  const char *kinds[] = {",\"kind\":\"sctp\"", ",\"kind\":1", ",\"kind\":null"};
   const char *ports[] = {",\"remote_port\":22", ",\"kind\":\"tcp\",\"remote_port\":65536",
                          ",\"kind\":\"tcp\",\"remote_port\":-1", ",\"kind\":\"tcp\",\"remote_port\":\"22\""};
   char detail[256];

@@ -24,7 +24,7 @@ static void test_a_claim_missing_or_malformed_is_named(void **state) {
       {"iat", "1700000000", {"-1", "1700000000.5", "\"1700000000\"", "null", "253402300800"}},
       {"t2_max_uplinks", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
       {"t2_max_streams", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
-      {"t2_kind", "\"tcp\"", {"\"\"", "\"TCP\"", "\"udp\"", "6", "null"}},
+      {"t2_kind", "\"tcp\"", {"\"\"", "\"TCP\"", "\"sctp\"", "6", "null"}},
   };
   char claims[512], detail[100];
   fixture *f = *state;
