@@ -153,26 +153,37 @@ static flow *add(t2_entry *entry, t2_entry_session *session, t2_udp *udp, const 
   return NULL;
 }
 
-/* Where there are as many as may be, the one that is idle longest goes. */
-static bool has_room(t2_entry *entry, t2_entry_session *session) {
-  const t2_entry_options *o = &entry->options;
-  flow *oldest = NULL;
-  if (session->flow_count >= o->udp_session_flows_max)
-    oldest = T2_LIST_ENTRY(session->flows.next, flow, of_session);
-  else if (entry->flows.map.count >= o->udp_flows_max)
-    oldest = T2_LIST_ENTRY(entry->flows.list.next, flow, node);
-  if (!oldest) return true;
+/* Ends it, unless it has been in use of late. */
+static bool evict(const t2_entry *entry, flow *oldest) {
   if (t2_loop_now(entry->loop) - oldest->last_ms < EVICT_MS) return false;
   end(oldest);
   return true;
 }
 
+/* Where there are as many as may be, the one that is idle longest goes. */
+static bool has_room(const t2_entry *entry, const t2_entry_session *session) {
+  if (session->flow_count >= entry->options.udp_session_flows_max)
+    return evict(entry, T2_LIST_ENTRY(session->flows.next, flow, of_session));
+  if (entry->flows.map.count >= entry->options.udp_flows_max)
+    return evict(entry, T2_LIST_ENTRY(entry->flows.list.next, flow, node));
+  return true;
+}
+
+/* The uplinks are full, of flows: one goes, and those who come when its stream has ended find room. */
+static void make_way(const t2_entry *entry, const t2_entry_session *session) {
+  if (session->flow_count && t2_list_empty(&entry->flows.legs.ending))
+    (void)evict(entry, T2_LIST_ENTRY(session->flows.next, flow, of_session));
+}
+
 /* NULL: there can't be one now. */
 static flow *open_flow(t2_entry *entry, t2_entry_session *session, t2_udp *udp, const t2_address *from) {
-  if (session->max_streams && session->active >= session->max_streams) return NULL;
-  if (!has_room(entry, session)) return NULL;
-  t2_leg *up = t2_uplinks_pick(&entry->uplinks, session);
-  if (!up || !t2_h2_conn_leg_upgrades(up)) return NULL;
+  bool full = session->max_streams && session->active >= session->max_streams;
+  t2_leg *up = full ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  if (!up) {
+    make_way(entry, session);
+    return NULL;
+  }
+  if (!t2_h2_conn_leg_upgrades(up) || !has_room(entry, session)) return NULL;
   flow *f = add(entry, session, udp, from);
   if (f) connect_leg(f, up);
   return f;

@@ -24,6 +24,7 @@ typedef struct udp_leg {
   t2_datagram_reader reader;
   t2_datagram_queue queue; /* towards the exchange */
   size_t given;            /* to the exchange, and not yet consumed */
+  size_t partial;          /* of the reader's, as the owner counts it */
   t2_flushable pump;
   t2_timer timer; /* idle; ENDING: how long that may take */
   uint64_t last_ms;
@@ -69,6 +70,11 @@ static void close_ends(udp_leg *u) {
   u->owner->dropped += t2_datagram_queue_clear(&u->queue);
 }
 
+static void count_partial(udp_leg *u, size_t n) {
+  u->owner->partial += n - u->partial;
+  u->partial = n;
+}
+
 static void leave_list(udp_leg *u) {
   if (u->state != UDP_ENDING) u->owner->count--;
   t2_list_remove(&u->node);
@@ -83,6 +89,7 @@ static void gone(udp_leg *u) {
   u->ops = NULL;
   u->owner->held -= u->given;
   u->given = 0;
+  count_partial(u, 0);
   t2_loop_timer_stop(u->loop, &u->timer);
   t2_loop_calm(&u->pump);
   t2_loop_reap(u->loop, &u->reapable, free_leg);
@@ -204,6 +211,9 @@ static int on_datagram(const uint8_t *bytes, size_t n, void *user) {
 static int leg_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
   udp_leg *u = udp_of(leg);
   int err = u->refused || u->state == UDP_ENDING ? 0 : t2_datagram_reader_feed(&u->reader, bytes, n);
+  if (u->state == UDP_GONE) return err;
+  count_partial(u, t2_buf_len(&u->reader.partial));
+  if (u->owner->partial > T2_UDP_HELD_MAX) err = T2_ERR_LIMIT;
   if (err == 0) t2_exchange_consumed(leg, n);
   return err;
 }

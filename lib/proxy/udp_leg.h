@@ -8,7 +8,8 @@
  *
  * Datagrams that the exchange can't take yet wait in a queue that drops the oldest. Those for the socket
  * never wait, and those that come before the upstream leg has one are lost. All that a t2_udp_legs holds is
- * bounded by T2_UDP_HELD_MAX, past which new datagrams are dropped.
+ * bounded by T2_UDP_HELD_MAX, past which new datagrams are dropped; so is what has come of capsules that are
+ * not whole yet, past which their flows fail.
  */
 #ifndef T2_PROXY_UDP_LEG_H
 #define T2_PROXY_UDP_LEG_H
@@ -26,6 +27,7 @@ typedef struct t2_udp_legs {
   t2_list list, ending;
   size_t count;                    /* of `list` */
   size_t held;                     /* bytes that wait, or were given and are not yet consumed */
+  size_t partial;                  /* bytes of capsules that have come in part, bounded likewise */
   uint64_t idle_ms;                /* a flow without a datagram for so long is ended; 0: never */
   uint64_t dropped;                /* datagrams */
   bool failing;                    /* the origin is out of reach, and that was logged */
