@@ -16,7 +16,7 @@ typedef struct setting {
   t2_entry_ports ports;
   t2_entry_session sessions[SESSIONS];
   uint16_t first;
-  unsigned connections, sweeps;
+  unsigned connections, sweeps, datagrams, closes;
   const t2_entry_session *last;
   int taken; /* a socket of another program; 0: none */
   char detail[160];
@@ -33,7 +33,22 @@ static void on_sweep(void *user) {
   ((setting *)user)->sweeps++;
 }
 
-static const t2_entry_ports_ops ops = {.on_connection = on_connection, .on_sweep = on_sweep};
+static void on_datagram(t2_entry_session *session, t2_udp *udp, const t2_address *from, const uint8_t *bytes,
+                        size_t n, void *user) {
+  setting *s = user;
+  s->datagrams++;
+  s->last = session;
+  assert_int_equal(t2_udp_send(udp, from, bytes, n), 0);
+}
+
+static void on_close(t2_entry_session *session, void *user) {
+  setting *s = user;
+  s->closes++;
+  s->last = session;
+}
+
+static const t2_entry_ports_ops ops = {
+    .on_connection = on_connection, .on_datagram = on_datagram, .on_close = on_close, .on_sweep = on_sweep};
 
 static int try_listen(uint16_t port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -136,6 +151,28 @@ static void test_connections_are_the_ports_sessions(void **state) {
     assert_true(connects(s, port_of(s, i)));
     assert_ptr_equal(s->last, &s->sessions[i]);
   }
+}
+
+static void test_datagrams_are_the_ports_sessions(void **state) {
+  setting *s = *state;
+  char bytes[8];
+  s->ports.options.udp = true;
+  assert_int_equal(open_for(s, 0, 0), 0);
+  assert_int_equal(open_for(s, 1, 0), 0);
+  assert_int_equal(open_for(s, 2, (uint16_t)(s->first + RANGE)), T2_ERR_CONFLICT);
+  assert_non_null(strstr(s->detail, "UDP sessions"));
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port_of(s, 1))};
+  int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  assert_int_equal(sendto(fd, "hello", 5, 0, (struct sockaddr *)&address, sizeof(address)), 5);
+  RUN_UNTIL(&s->tl, s->datagrams == 1);
+  assert_ptr_equal(s->last, &s->sessions[1]);
+  assert_int_equal(recv(fd, bytes, sizeof(bytes), 0), 5);
+  close(fd);
+  t2_entry_port_close(&s->sessions[0]);
+  assert_int_equal(s->closes, 1);
+  assert_ptr_equal(s->last, &s->sessions[0]);
+  assert_int_equal(open_for(s, 2, 0), 0);
 }
 
 static void test_port_follows_from_the_sessions_id(void **state) {
@@ -268,6 +305,7 @@ int main(void) {
 #define ports_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
       ports_test(test_connections_are_the_ports_sessions),
+      ports_test(test_datagrams_are_the_ports_sessions),
       ports_test(test_port_follows_from_the_sessions_id),
       ports_test(test_further_uplinks_find_the_port_open),
       ports_test(test_session_without_others_may_move),
