@@ -26,6 +26,10 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "without a datagram of a remote address (60)", 1, 86400},
       {"udp-flows", T2_CLI_NUMBER, &entry->udp_flows, "N",
        "remote addresses at once, of all UDP sessions (10000)", 1, 1000000},
+      {"trusted-proxy", T2_CLI_LIST, &entry->proxies, "CIDR",
+       "whose Forwarded and X-Forwarded-* are believed; repeated (nobody's)", 0, 0},
+      {"accept-proxy-protocol", T2_CLI_FLAG, &o->accept_proxy_protocol, NULL,
+       "public connections begin with a PROXY protocol header; others are closed", 0, 0},
       {"ca", T2_CLI_TEXT, &o->ca_file, "FILE", "trusted for the control plane (the system's)", 0, 0},
       {"token-file", T2_CLI_TEXT, &entry->token_file, "FILE",
        "the token for the control plane is the first line of it", 0, 0},
@@ -86,6 +90,8 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
   if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
   o->udp_flows_max = entry->udp_flows;
+  o->trusted_proxies = entry->proxies.items;
+  o->trusted_proxy_count = entry->proxies.n;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);
   t2_app_file_or_none(app, &o->ca_file, T2_APP_CA);
   t2_app_loopback(app, "public", o->public_address);

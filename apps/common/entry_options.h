@@ -13,6 +13,7 @@ typedef struct t2_app_entry {
   unsigned udp_flows;
   const char *tcp_ports, *udp_ports; /* "A-B" */
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
+  t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */
   t2_entry_certificate certificates[T2_CLI_LIST_MAX];
 } t2_app_entry;
 

@@ -8,7 +8,7 @@
 typedef struct program {
   t2_app app;
   t2_client_options options;
-  t2_cli_list routes, added, removed;
+  t2_cli_list routes, added, removed, allowed, hostnames;
   unsigned remote_port;
   char files[4096 + 8];
   t2_client *client;
@@ -105,6 +105,10 @@ static int run(program *p) {
   o->add_header_count = p->added.n;
   o->remove_headers = p->removed.items;
   o->remove_header_count = p->removed.n;
+  o->allow_ips = p->allowed.items;
+  o->allow_ip_count = p->allowed.n;
+  o->hostnames = p->hostnames.items;
+  o->hostname_count = p->hostnames.n;
   int err = t2_client_new(&p->client, &p->app.loop, o, detail, sizeof(detail));
   const char *reason = *detail ? detail : t2_strerror(err);
   if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(&p->app, "%s", reason);
@@ -137,6 +141,11 @@ int main(int argc, char **argv) {
       {"remove-header", T2_CLI_LIST, &p.removed, "NAME", "from each request; repeated", 0, 0},
       {"rewrite-prefix", T2_CLI_FLAG, &o->rewrite_prefix, NULL,
        "mend Location and cookie paths below /session/ID", 0, 0},
+      {"hostname", T2_CLI_LIST, &p.hostnames, "HOST",
+       "a name of one's own that points to the entry; repeated", 0, 0},
+      {"allow-ip", T2_CLI_LIST, &p.allowed, "CIDR", "who of the public may ask; repeated (all)", 0, 0},
+      {"basic-auth", T2_CLI_TEXT, &o->basic_auth, "USER:PASSWORD",
+       "asked of the public by the entry; other users of this machine see it", 0, 0},
       {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp, udp: the public port asked for (any)", 1,
        65535},
       {"proxy-protocol", T2_CLI_FLAG, &o->proxy_protocol, NULL,
@@ -161,7 +170,7 @@ int main(int argc, char **argv) {
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;
   status = find_subcommand(&p, operands[0], &command);
-  if (command) status = command->use(&p, operands[1]);
+  if (status == 0 && command) status = command->use(&p, operands[1]);
   if (status) return t2_app_run(&p.app, status);
   t2_app_dev_state(&p.app);
   t2_app_file_or_none(&p.app, &o->ca_file, T2_APP_CA);

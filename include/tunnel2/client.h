@@ -94,6 +94,14 @@ typedef struct t2_client_options {
   uint16_t remote_port; /* TCP, UDP: the port asked for at each entry; 0: any */
   bool
       proxy_protocol; /* TCP: each connection to the origin begins with a PROXY protocol header (version 2) */
+  /* Who of the public may ask, looked at by the entries: addresses and prefixes ("192.0.2.0/24"; none: all),
+   * and "USER:PASSWORD" of Basic authentication, which is nowhere sent but as a salted hash. */
+  const char *const *allow_ips;
+  size_t allow_ip_count; /* at most 16 */
+  const char *basic_auth;
+  /* Names of its own that the session is to be found under: "www.example.com". They point to the entries. */
+  const char *const *hostnames;
+  size_t hostname_count; /* at most 8 */
 } t2_client_options;
 
 T2_API void t2_client_options_init(t2_client_options *options);

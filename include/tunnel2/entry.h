@@ -3,6 +3,7 @@
 #ifndef TUNNEL2_ENTRY_H
 #define TUNNEL2_ENTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <tunnel2/allocator.h>
@@ -13,6 +14,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define T2_ENTRY_PROXIES_MAX 64
 
 typedef struct t2_entry t2_entry;
 
@@ -84,6 +87,15 @@ typedef struct t2_entry_options {
   uint64_t udp_idle_timeout_ms;   /* a flow without a datagram for so long is ended; 60,000 */
   uint32_t udp_flows_max;         /* of all sessions; 10,000 */
   uint32_t udp_session_flows_max; /* of one; 1,000 */
+  /* Proxies in front of this entry: "192.0.2.1", "10.0.0.0/8", "2001:db8::/32". Of a public request that one
+   * of them sends, Forwarded and X-Forwarded-* are kept and appended to, and the address of who asks is what
+   * they say. None: those fields of all others are dropped. */
+  const char *const *trusted_proxies;
+  size_t trusted_proxy_count; /* at most T2_ENTRY_PROXIES_MAX */
+  /* Public connections begin with a PROXY protocol header (version 1 or 2), before TLS: they are from whom it
+   * says; those without it are closed. On uplink_address too where that is public_tls_address; not on the
+   * ports of TCP sessions. */
+  bool accept_proxy_protocol;
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);

@@ -82,7 +82,9 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   options->host_header = strings->host_header = t2_strdup(mem, given->host_header);
   /* Read once. */
   options->ca_file = options->origin_ca_file = options->origin = NULL;
-  options->routes = options->add_headers = options->remove_headers = NULL;
+  options->routes = options->add_headers = options->remove_headers = options->allow_ips = NULL;
+  options->hostnames = NULL;
+  options->basic_auth = NULL;
   bool whole = options->server && options->token && (options->session || !given->session) &&
                (options->host_header || !given->host_header);
   return whole ? 0 : T2_ERR_NOMEM;
@@ -160,6 +162,7 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   if (!client) return T2_ERR_NOMEM;
   t2_log log = {options.log, options.log_user, options.log_level};
   err = copy_options(client, &options);
+  if (err == 0) err = t2_client_read_terms(&client->terms, &options, detail, size);
   if (err == 0) err = t2_loop_new(&client->loop, uv, options.allocator, &log);
   if (err) {
     free_strings(client);

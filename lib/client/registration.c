@@ -6,7 +6,8 @@
 
 #define PAYLOAD_MAX T2_TICKET_MAX
 
-int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port) {
+int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port,
+                            const t2_terms *terms) {
   json_t *body = json_pack("{s:s}", "instance", instance);
   int err = body ? 0 : T2_ERR_NOMEM;
   if (err == 0 && session.n && json_object_set_new(body, "session", json_stringn(session.p, session.n)))
@@ -17,9 +18,11 @@ int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t
   char *text = err ? NULL : json_dumps(body, JSON_COMPACT);
   json_decref(body);
   if (!text) return T2_ERR_NOMEM;
-  err = t2_buf_append_c(out, text);
+  t2_buf_append_c(out, text);
   free(text);
-  return err;
+  if (!out->failed) out->end--; /* the brace */
+  t2_terms_write(terms, "", out);
+  return t2_buf_append_c(out, "}");
 }
 
 static void read_urls(t2_registration *registration) {

@@ -22,9 +22,10 @@ typedef struct t2_registration {
   size_t entry_count;
 } t2_registration;
 
-/* Appends {"session":...,"instance":...}, and what kind it is of and which port it asks for when that is not
- * HTTP and any; an empty session is left out: one is made. 0 or T2_ERR_NOMEM. */
-int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port);
+/* Appends {"session":...,"instance":...}, what kind it is of and which port it asks for when that is not HTTP
+ * and any, and its terms; an empty session is left out: one is made. 0 or T2_ERR_NOMEM. */
+int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port,
+                            const t2_terms *terms);
 /* Reads the answer. T2_ERR_PROTOCOL with what is wrong in detail; then nothing has to be freed. URLs and
  * entries past what there is room for are left out; so are entries without an id or an uplink. */
 int t2_registration_parse(t2_registration *registration, t2_str body, char *detail, size_t detail_size);

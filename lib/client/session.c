@@ -202,7 +202,7 @@ static int on_register(t2_link *link, t2_buf *body, void *user) {
       [T2_CLIENT_HTTP] = T2_KIND_HTTP, [T2_CLIENT_TCP] = T2_KIND_TCP, [T2_CLIENT_UDP] = T2_KIND_UDP};
   t2_kind kind = kinds[client->options.kind];
   return t2_registration_request(body, t2_str_c(client->session), client->instance, kind,
-                                 client->options.remote_port);
+                                 client->options.remote_port, &client->terms);
 }
 
 static void take_registration(t2_client *client, const t2_registration *registration) {

@@ -50,6 +50,7 @@ struct t2_client {
   t2_tls *link_tls, *uplink_tls;
   t2_client_routes routes;
   t2_edits edits;
+  t2_terms terms;
   t2_tcp_legs tcp; /* connections to the origin of a TCP session */
   t2_tcp_leg_options tcp_options;
   t2_udp_legs udp; /* flows to the origin of a UDP session */
@@ -102,6 +103,11 @@ void t2_client_tcp_serve(t2_client *client, t2_exchange *exchange, t2_head *head
 int t2_client_udp_check(const t2_client_options *options, char *detail, size_t detail_size);
 int t2_client_udp_open(t2_client *client, const t2_client_options *options);
 void t2_client_udp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
+
+/* ---- terms.c ---- */
+
+/* What the options say of who may ask: 0, T2_ERR_INVALID or T2_ERR_NOMEM. */
+int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char *detail, size_t detail_size);
 
 /* ---- session.c ---- */
 

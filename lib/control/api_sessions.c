@@ -26,6 +26,7 @@ typedef struct asked {
   char uuid[T2_UUID_LEN + 1]; /* `id`, when none was given */
   t2_kind kind;
   uint16_t port;
+  t2_terms terms;
 } asked;
 
 static const char *read_kind(const json_t *content, asked *a) {
@@ -42,6 +43,19 @@ static const char *read_kind(const json_t *content, asked *a) {
   return NULL;
 }
 
+static const char *read_terms(const json_t *content, asked *a) {
+  const char *wrong = t2_terms_read(content, "", &a->terms);
+
+  if (wrong && strcmp(wrong, "allow") == 0)
+    return "\"allow\" is 1 to 16 addresses or prefixes, such as \"192.0.2.0/24\"";
+  if (wrong && strcmp(wrong, "hostnames") == 0)
+    return "\"hostnames\" is 1 to 8 host names in lower case, such as \"www.example.com\"";
+  if (wrong) return "\"basic_auth\" is ROUNDS.SALT.HASH of PBKDF2-HMAC-SHA256";
+  if (a->kind != T2_KIND_HTTP && (a->terms.password.rounds || a->terms.hostname_count))
+    return "\"basic_auth\" and \"hostnames\" are for \"kind\" \"http\" alone";
+  return NULL;
+}
+
 /* What is asked for, or what is wrong with it. */
 static const char *read_request(const json_t *content, asked *a) {
   t2_str instance;
@@ -53,6 +67,7 @@ static const char *read_request(const json_t *content, asked *a) {
   given = t2_json_text(content, "instance", &instance);
   if (given < 0 || (given && !is_uuid(instance))) return "\"instance\" is a UUID";
   const char *wrong = read_kind(content, a);
+  if (!wrong) wrong = read_terms(content, a);
   if (wrong || a->id.n) return wrong;
   t2_uuid(a->uuid);
   a->id = t2_str_c(a->uuid);
@@ -122,6 +137,10 @@ static void register_session(const t2_api_call *api, const asked *a) {
     t2_api_fail(api, T2_ERR_CONFLICT, "the session is of another kind");
     return;
   }
+  if (!t2_store_hostnames_free(&control->store, &a->terms, api->who->owner)) {
+    t2_api_fail(api, T2_ERR_CONFLICT, "a host name belongs to another owner's session");
+    return;
+  }
   int err = t2_store_register(&control->store, a->id, api->who->owner, t2_channels_now(&control->channels),
                               &session, &revoked);
   if (err) {
@@ -129,9 +148,9 @@ static void register_session(const t2_api_call *api, const asked *a) {
     return;
   }
   if (revoked) t2_channels_revoked(&control->channels);
-  t2_store_describe(&control->store, session, a->kind, a->port);
+  err = t2_store_describe(&control->store, session, a->kind, a->port, &a->terms);
   t2_buf_init(&out, control->loop->mem);
-  err = grant(control, session, &out);
+  if (err == 0) err = grant(control, session, &out);
   t2_control_touched(control); /* before the answer: a session that was promised is not lost */
   t2_log_at(&control->loop->log, INFO, "control", "session %s is registered by %s", session->id,
             api->who->owner);

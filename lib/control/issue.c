@@ -23,6 +23,7 @@ int t2_issue_ticket(t2_store *store, const t2_keys *keys, t2_session *session, c
                       .kind = session->kind,
                       .port = session->port};
 
+  if (session->terms) ticket.terms = *session->terms;
   snprintf(ticket.session, sizeof(ticket.session), "%s", session->id);
   snprintf(ticket.audience[0], sizeof(ticket.audience[0]), "%s", T2_TICKET_ANY_ENTRY);
   for (size_t i = 0; i < list->n; i++)

@@ -46,7 +46,9 @@ static void put_session(t2_buf *out, const t2_session *session) {
   put_number(out, "void_until", session->void_until);
   if (session->kind) put_text(out, "kind", t2_kind_name(session->kind));
   if (session->port) put_number(out, "remote_port", session->port);
-  end_record(out);
+  if (t2_buf_len(out)) out->end--; /* the last comma */
+  if (session->terms) t2_terms_write(session->terms, "", out);
+  t2_buf_append_c(out, "}");
 }
 
 static void put_sessions(t2_buf *out, const t2_list *list, const char **separator) {
@@ -150,9 +152,17 @@ static void get_kind(loading *load, const json_t *record, t2_session *kept) {
   kept->port = (uint16_t)number;
 }
 
+static void get_terms(loading *load, const json_t *record, t2_session *kept, t2_terms *terms) {
+  const char *wrong = t2_terms_read(record, "", terms);
+
+  if (wrong && !load->wrong) load->wrong = wrong;
+  kept->terms = terms;
+}
+
 static int restore_session(loading *load, const json_t *record) {
   t2_str id = get_text(load, record, "id"), owner = get_text(load, record, "owner");
   const json_t *live = json_object_get(record, "live");
+  t2_terms terms;
   t2_session kept = {.live = json_is_true(live),
                      .created_at = get_number(load, record, "created_at"),
                      .last_issued = get_number(load, record, "last_issued"),
@@ -164,6 +174,7 @@ static int restore_session(loading *load, const json_t *record) {
   if (load->wrong || !is_owner(owner) || id.n >= sizeof(kept.id)) return T2_ERR_INVALID;
   memcpy(kept.id, id.p, id.n + 1);
   get_kind(load, record, &kept);
+  get_terms(load, record, &kept, &terms);
   if (load->wrong) return T2_ERR_INVALID;
   return t2_store_restore(load->store, &kept, owner, load->now);
 }

@@ -7,6 +7,7 @@ void t2_store_init(t2_store *store, const t2_allocator *mem, const t2_store_limi
   t2_map_init(&store->sessions, mem);
   t2_map_init(&store->entries, mem);
   t2_map_init(&store->owners, mem);
+  t2_map_init(&store->hostnames, mem);
   t2_list_init(&store->live);
   t2_list_init(&store->past);
   t2_list_init(&store->session_leases);
@@ -25,9 +26,15 @@ static void free_values(const t2_allocator *mem, t2_map *map) {
 }
 
 void t2_store_fini(t2_store *store) {
+  size_t at = 0;
+  void *session;
+
+  while (t2_map_each(&store->sessions, &at, NULL, &session))
+    t2_free(store->mem, ((t2_session *)session)->terms);
   free_values(store->mem, &store->sessions);
   free_values(store->mem, &store->entries);
   free_values(store->mem, &store->owners);
+  t2_map_fini(&store->hostnames);
 }
 
 static void copy_text(char *out, t2_str s) {
@@ -69,7 +76,31 @@ static void make_live(t2_store *store, t2_session *session, t2_moment now) {
   store->dirty = true;
 }
 
+static void release_hostnames(t2_store *store, const t2_session *session) {
+  for (size_t i = 0; session->terms && i < session->terms->hostname_count; i++) {
+    t2_str name = t2_str_c(session->terms->hostnames[i]);
+    if (t2_map_get(&store->hostnames, name) == session) t2_map_del(&store->hostnames, name);
+  }
+}
+
+static int claim_hostnames(t2_store *store, t2_session *session) {
+  int rc = 0;
+
+  for (size_t i = 0; session->terms && rc == 0 && i < session->terms->hostname_count; i++)
+    rc = t2_map_set(&store->hostnames, t2_str_c(session->terms->hostnames[i]), session);
+  return rc;
+}
+
+bool t2_store_hostnames_free(const t2_store *store, const t2_terms *terms, const char *owner) {
+  for (size_t i = 0; i < terms->hostname_count; i++) {
+    const t2_session *holder = t2_map_get(&store->hostnames, t2_str_c(terms->hostnames[i]));
+    if (holder && strcmp(holder->owner->name, owner) != 0) return false;
+  }
+  return true;
+}
+
 static void leave_live(t2_store *store, t2_session *session) {
+  release_hostnames(store, session);
   session->live = false;
   t2_list_remove(&session->order);
   t2_list_remove(&session->lease);
@@ -95,6 +126,7 @@ static void record_free(t2_store *store, t2_session *session) {
   t2_list_remove(&session->revoked);
   t2_map_del(&store->sessions, t2_str_c(session->id));
   owner_drop_if_idle(store, session->owner);
+  t2_free(store->mem, session->terms);
   t2_free(store->mem, session);
 }
 
@@ -232,11 +264,36 @@ int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment n
   return 0;
 }
 
-void t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port) {
-  if (session->kind == kind && session->port == port) return;
+/* Mostly there are none. */
+static int set_terms(t2_store *store, t2_session *session, const t2_terms *terms) {
+  static const t2_terms none;
+  t2_terms *kept = session->terms;
+
+  if (!terms) terms = &none;
+  if (t2_terms_equal(kept ? kept : &none, terms)) return 0;
+  if (t2_terms_empty(terms)) {
+    t2_free(store->mem, kept);
+    session->terms = NULL;
+  } else {
+    if (!kept) kept = t2_alloc(store->mem, sizeof(*kept));
+    if (!kept) return T2_ERR_NOMEM;
+    *kept = *terms;
+    session->terms = kept;
+  }
+  store->dirty = true;
+  return 0;
+}
+
+int t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port,
+                      const t2_terms *terms) {
+  release_hostnames(store, session);
+  int rc = set_terms(store, session, terms);
+  if (rc == 0) rc = claim_hostnames(store, session);
+  if (rc || (session->kind == kind && session->port == port)) return rc;
   session->kind = kind;
   session->port = port;
   store->dirty = true;
+  return 0;
 }
 
 t2_session *t2_store_session(const t2_store *store, t2_str id) {
@@ -317,6 +374,11 @@ int t2_store_restore(t2_store *store, const t2_session *kept, t2_str owner, t2_m
   session->void_until = kept->void_until;
   session->kind = kept->kind;
   session->port = kept->port;
+  if (set_terms(store, session, kept->terms) || (kept->live && claim_hostnames(store, session))) {
+    release_hostnames(store, session);
+    record_free(store, session);
+    return T2_ERR_NOMEM;
+  }
   if (kept->void_before) number_revocation(store, session);
   if (kept->live)
     make_live(store, session, now);

@@ -64,7 +64,8 @@ typedef struct t2_session {
   unsigned channel_count;
   uint64_t active, requests, bytes_in, bytes_out; /* as last reported, over its open channels */
   t2_kind kind;
-  uint16_t port; /* TCP, UDP: the public port asked for last; 0: any */
+  uint16_t port;   /* TCP, UDP: the public port asked for last; 0: any */
+  t2_terms *terms; /* of its public side, as given last; NULL: none */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_session;
 
@@ -94,6 +95,7 @@ typedef struct t2_store {
   t2_store_limits limits;
   t2_map sessions; /* live and past */
   t2_map entries, owners;
+  t2_map hostnames; /* of live sessions: which session's each is */
   t2_list live, past, session_leases, revocations;
   size_t live_count, past_count;
   t2_list entry_order, entry_leases;
@@ -112,9 +114,12 @@ void t2_store_fini(t2_store *store);
  * T2_ERR_UNAVAILABLE: there are sessions_max; T2_ERR_LIMIT: the owner has its share; T2_ERR_NOMEM. */
 int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment now, t2_session **out,
                       bool *revoked);
-/* What its tickets are of from now on. A live session's kind is changed by nobody but who has just made it.
- */
-void t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port);
+/* May the owner's sessions have these names of their own? Not when a live session of another's has one. */
+bool t2_store_hostnames_free(const t2_store *store, const t2_terms *terms, const char *owner);
+/* What its tickets are of from now on; a name goes to the session that asked for it last. A live session's
+ * kind is changed by nobody but who has just made it. 0 or T2_ERR_NOMEM; then it is as it was. */
+int t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16_t port,
+                      const t2_terms *terms);
 /* The live session, or NULL. */
 t2_session *t2_store_session(const t2_store *store, t2_str id);
 /* The lease begins anew. */
@@ -163,7 +168,7 @@ size_t t2_store_entries_of(const t2_store *store, t2_str session,
 
 /* ---- For persist.c: puts back what was kept, into a store that does not have it. ---- */
 
-/* kept has id, created_at, last_issued, last_expires, void_before, void_until, kind, port and live; a
+/* kept has id, created_at, last_issued, last_expires, void_before, void_until, kind, port, terms and live; a
  * live one gets a fresh lease. No limit is looked at: nothing is lost because a limit was lowered.
  * T2_ERR_INVALID (an id or owner that can't be), T2_ERR_CONFLICT (it is there), T2_ERR_NOMEM. */
 int t2_store_restore(t2_store *store, const t2_session *kept, t2_str owner, t2_moment now);

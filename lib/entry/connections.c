@@ -40,10 +40,12 @@ static void on_connection(t2_entry_session *session, t2_conn *conn, void *user) 
   t2_entry *entry = user;
   bool full = entry->tcp.count >= entry->options.connections_max ||
               (session->max_streams && session->active >= session->max_streams);
-  t2_leg *up = full ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  bool admitted = !session->guard || t2_guard_admits(session->guard, t2_conn_peer_host(conn));
+  t2_leg *up = full || !admitted ? NULL : t2_uplinks_pick(&entry->uplinks, session);
   if (!up) {
     t2_log_at(&entry->loop->log, INFO, "entry", "a connection to session %s is refused: %s", session->id,
-              full                    ? "there are as many as there may be"
+              !admitted               ? "not from its address"
+              : full                  ? "there are as many as there may be"
               : session->uplink_count ? "its clients take no more now"
                                       : "nobody serves it now");
     t2_conn_reset(conn, T2_ERR_UNAVAILABLE);

@@ -145,6 +145,7 @@ static void free_strings(t2_entry *entry) {
                  s->public_address, s->uplink_address, s->keys_file, s->public_tls_address, s->public_host,
                  s->tcp_address};
   if (s->token) t2_memzero(s->token, strlen(s->token));
+  t2_free(mem, entry->trusted);
   for (size_t i = 0; i < T2_COUNT_OF(all); i++)
     t2_free(mem, all[i]);
 }
@@ -172,6 +173,25 @@ static int copy_options(t2_entry *entry, const t2_entry_options *given, char *de
   if (given->state_dir) s->keys_file = t2_path_join(mem, given->state_dir, name);
   bool whole = s->control && s->token && s->domain && (s->keys_file || !given->state_dir);
   return whole ? 0 : T2_ERR_NOMEM;
+}
+
+/* As text they are the caller's. */
+static int read_trusted(t2_entry *entry, char *detail, size_t size) {
+  t2_entry_options *o = &entry->options;
+  if (o->trusted_proxy_count == 0) return 0;
+  if (o->trusted_proxy_count > T2_ENTRY_PROXIES_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "trusted proxies: at most %d are taken",
+                     T2_ENTRY_PROXIES_MAX);
+  entry->trusted = t2_calloc(o->allocator, o->trusted_proxy_count, sizeof(*entry->trusted));
+  if (!entry->trusted) return T2_ERR_NOMEM;
+  for (size_t i = 0; i < o->trusted_proxy_count; i++)
+    if (t2_prefix_parse(&entry->trusted[i], t2_str_c(o->trusted_proxies[i])))
+      return t2_detail(detail, size, T2_ERR_INVALID,
+                       "trusted proxy \"%.80s\": an address or a prefix is taken, such as 10.0.0.0/8",
+                       o->trusted_proxies[i] ? o->trusted_proxies[i] : "");
+  entry->trusted_count = o->trusted_proxy_count;
+  o->trusted_proxies = NULL;
+  return 0;
 }
 
 static int make_link(t2_entry *entry, char *detail, size_t size) {
@@ -220,6 +240,7 @@ int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, c
   if (!entry) return T2_ERR_NOMEM;
   t2_log log = {options.log, options.log_user, options.log_level};
   err = copy_options(entry, &options, detail, size);
+  if (err == 0) err = read_trusted(entry, detail, size);
   if (err == 0) err = t2_loop_new(&entry->loop, uv, options.allocator, &log);
   if (err) {
     free_strings(entry);

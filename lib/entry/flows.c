@@ -175,8 +175,14 @@ static void make_way(const t2_entry *entry, const t2_entry_session *session) {
     (void)evict(entry, T2_LIST_ENTRY(session->flows.next, flow, of_session));
 }
 
-/* NULL: there can't be one now. */
+static bool may_ask(const t2_entry_session *session, const t2_address *from) {
+  char text[T2_ADDRESS_TEXT];
+  return !session->guard || t2_guard_admits(session->guard, t2_address_format(from, text));
+}
+
+/* NULL: there can't be one now, or not for this address. */
 static flow *open_flow(t2_entry *entry, t2_entry_session *session, t2_udp *udp, const t2_address *from) {
+  if (!may_ask(session, from)) return NULL;
   bool full = session->max_streams && session->active >= session->max_streams;
   t2_leg *up = full ? NULL : t2_uplinks_pick(&entry->uplinks, session);
   if (!up) {

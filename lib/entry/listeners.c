@@ -80,6 +80,7 @@ static void public_options(const t2_entry *entry, t2_server_options *options) {
   const t2_entry_options *o = &entry->options;
   t2_server_options_init(options);
   options->listener.connections_max = o->connections_max;
+  options->listener.proxy_header_ms = o->accept_proxy_protocol ? o->header_timeout_ms : 0;
   options->h1.header_timeout_ms = o->header_timeout_ms;
   options->h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
   options->h1.body_timeout_ms = o->body_timeout_ms;

@@ -46,10 +46,33 @@ static bool may_upgrade(const t2_request *request, const t2_leg *leg) {
   return request->end && t2_str_eq(head->method, T2_STR("GET")) && is_protocol(head->protocol);
 }
 
+/* False: who asks may not, and the request has been refused. */
+static bool may_pass(t2_entry *entry, const t2_request *request, t2_entry_session *session) {
+  t2_fields *fields = &request->head->fields;
+  t2_str host =
+      t2_guard_asker(entry->trusted, entry->trusted_count, t2_conn_peer_host(request->transport), fields);
+  int err = t2_guard_check(session->guard, host, fields, t2_loop_now(entry->loop));
+  if (err == 0) {
+    if (session->guard->terms.password.rounds) t2_fields_remove(fields, T2_STR("authorization"));
+    return true;
+  }
+  const t2_problem *problem = t2_problem_of(err, T2_AT_LOCAL);
+  if (err == T2_ERR_AUTH)
+    t2_exchange_refuse_with(request->exchange, problem, "user and password are needed",
+                            T2_STR("www-authenticate"), T2_STR("Basic realm=\"tunnel\", charset=\"UTF-8\""));
+  else
+    t2_exchange_refuse(request->exchange, problem,
+                       err == T2_ERR_FORBIDDEN ? "not from this address" : "too many passwords are tried");
+  return false;
+}
+
 static void pass_on(t2_entry *entry, const t2_request *request, t2_entry_session *session,
                     const t2_route *route, t2_leg *leg) {
-  t2_forward how = {
-      .peer = t2_conn_peer_host(request->transport), .by = t2_str_c(entry->id), .prefix = route->prefix};
+  t2_str peer = t2_conn_peer_host(request->transport);
+  t2_forward how = {.peer = peer,
+                    .by = t2_str_c(entry->id),
+                    .prefix = route->prefix,
+                    .trust_peer = t2_prefixes_have(entry->trusted, entry->trusted_count, peer)};
   t2_entry_begin(entry, session, request->exchange);
   bool upgrade = may_upgrade(request, leg);
   if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
@@ -68,15 +91,18 @@ void t2_entry_on_public_request(const t2_request *request, void *user) {
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, "the entry has not been started");
     return;
   }
-  int err = t2_route_find(request->head, t2_str_c(entry->options.domain), &route, &entry->route_text);
+  const t2_route_site here = {t2_str_c(entry->options.domain), t2_str_c(entry->id)};
+  t2_entry_session *session;
+  int err = t2_route_find(request->head, &here, &entry->uplinks.sessions, t2_loop_now(entry->loop), &route,
+                          &entry->route_text, &session);
   if (err) {
     refuse(request, err, T2_AT_ROUTE, err == T2_ERR_NOT_FOUND ? "this is the address of no session" : NULL);
     return;
   }
-  t2_entry_session *session =
-      t2_entry_sessions_find(&entry->uplinks.sessions, t2_str_c(route.session), t2_loop_now(entry->loop));
   if (!session || session->kind != T2_KIND_HTTP)
     refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
+  else if (session->guard && !may_pass(entry, request, session))
+    return;
   else if (session->max_streams && session->active >= session->max_streams)
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
            "the session has as many requests under way as it may have");

@@ -55,9 +55,44 @@ static int make_path(t2_route *route, t2_buf *text) {
   return 0;
 }
 
-int t2_route_find(const t2_head *request, t2_str domain, t2_route *route, t2_buf *text) {
+/* Host in lower case, without port and the root's dot; empty when it can't be a session's own name. */
+static t2_str own_name(t2_str authority, t2_str domain, char name[T2_HOSTNAME_MAX + 1]) {
+  t2_str host = without_port(authority);
+  if (host.n && host.p[host.n - 1] == '.') host.n--;
+  if (host.n == 0 || host.n > T2_HOSTNAME_MAX) return T2_STR_NULL;
+  for (size_t i = 0; i < host.n; i++)
+    name[i] = lower(host.p[i]);
+  host.p = name;
+  if (domain.n == 0 || !t2_str_ends(host, domain)) return host;
+  bool below = host.n == domain.n || name[host.n - domain.n - 1] == '.';
+  return below ? T2_STR_NULL : host;
+}
+
+/* "<session>-<entry>": the session, which the name is cut to; false when it is another's name, or none. */
+static bool cut_entry(t2_route *route, t2_str entry) {
+  t2_str name = t2_str_c(route->session);
+  if (entry.n == 0 || name.n < entry.n + 2 || !t2_str_ends(name, entry)) return false;
+  size_t n = name.n - entry.n - 1;
+  if (name.p[n] != '-' || !t2_session_id_valid(t2_str_of(name.p, n))) return false;
+  route->session[n] = '\0';
+  return true;
+}
+
+int t2_route_find(const t2_head *request, const t2_route_site *site, t2_entry_sessions *sessions,
+                  uint64_t now_ms, t2_route *route, t2_buf *text, t2_entry_session **session) {
+  char name[T2_HOSTNAME_MAX + 1];
   *route = (t2_route){.path = request->path};
-  if (find_by_name(request->authority, domain, route)) return 0;
+  *session = NULL;
+  if (find_by_name(request->authority, site->domain, route)) {
+    *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
+    if (!*session && cut_entry(route, site->entry))
+      *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
+    return 0;
+  }
+  if (sessions->hosts.count)
+    *session = t2_entry_sessions_by_host(sessions, own_name(request->authority, site->domain, name), now_ms);
+  if (*session) return 0;
   if (!find_by_path(request->path, route)) return T2_ERR_NOT_FOUND;
+  *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
   return make_path(route, text);
 }

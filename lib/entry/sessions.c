@@ -4,6 +4,7 @@
 void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem) {
   *sessions = (t2_entry_sessions){.mem = mem, .idle_max = T2_ENTRY_IDLE_SESSIONS_MAX};
   t2_map_init(&sessions->map, mem);
+  t2_map_init(&sessions->hosts, mem);
   t2_list_init(&sessions->idle);
 }
 
@@ -11,11 +12,20 @@ static void release_port(t2_entry_sessions *sessions, t2_entry_session *session)
   if (session->port) sessions->on_port_unneeded(session);
 }
 
+static void release_hosts(t2_entry_sessions *sessions, const t2_entry_session *session) {
+  for (size_t i = 0; session->guard && i < session->guard->terms.hostname_count; i++) {
+    t2_str host = t2_str_c(session->guard->terms.hostnames[i]);
+    if (t2_map_get(&sessions->hosts, host) == session) t2_map_del(&sessions->hosts, host);
+  }
+}
+
 static void forget(t2_entry_sessions *sessions, t2_entry_session *session) {
   release_port(sessions, session);
+  release_hosts(sessions, session);
   if (t2_list_linked(&session->idle)) sessions->idle_count--;
   t2_list_remove(&session->idle);
   t2_map_del(&sessions->map, t2_str_c(session->id));
+  t2_free(sessions->mem, session->guard);
   t2_free(sessions->mem, session->uplinks);
   t2_free(sessions->mem, session);
 }
@@ -24,6 +34,7 @@ void t2_entry_sessions_fini(t2_entry_sessions *sessions) {
   T2_LIST_FOREACH(node, next, &sessions->idle)
   forget(sessions, T2_LIST_ENTRY(node, t2_entry_session, idle));
   t2_map_fini(&sessions->map);
+  t2_map_fini(&sessions->hosts);
 }
 
 t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id, uint64_t now_ms) {
@@ -31,6 +42,11 @@ t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id,
   if (!session || !t2_list_linked(&session->idle) || now_ms < session->known_until_ms) return session;
   forget(sessions, session);
   return NULL;
+}
+
+t2_entry_session *t2_entry_sessions_by_host(t2_entry_sessions *sessions, t2_str host, uint64_t now_ms) {
+  const t2_entry_session *session = host.n ? t2_map_get(&sessions->hosts, host) : NULL;
+  return session ? t2_entry_sessions_find(sessions, t2_str_c(session->id), now_ms) : NULL;
 }
 
 void t2_entry_sessions_sweep(t2_entry_sessions *sessions, uint64_t now_ms) {
@@ -89,6 +105,31 @@ static int make_room(t2_entry_sessions *sessions, t2_entry_session *session) {
   return 0;
 }
 
+/* A name may have gone to another session meanwhile, whose ticket is newer then. */
+static int take_hosts(t2_entry_sessions *sessions, t2_entry_session *session) {
+  const t2_guard *guard = session->guard;
+  int err = 0;
+  for (size_t i = 0; err == 0 && i < guard->terms.hostname_count; i++) {
+    t2_str host = t2_str_c(guard->terms.hostnames[i]);
+    const t2_entry_session *holder = t2_map_get(&sessions->hosts, host);
+    if (!holder || holder->guard->issued_at <= guard->issued_at)
+      err = t2_map_set(&sessions->hosts, host, session);
+  }
+  return err;
+}
+
+/* Terms that were given up stay as empty ones: an older ticket does not bring them back. */
+static int set_guard(t2_entry_sessions *sessions, t2_entry_session *session, const t2_ticket *ticket) {
+  if (!session->guard) {
+    if (t2_terms_empty(&ticket->terms)) return 0;
+    session->guard = t2_calloc(sessions->mem, 1, sizeof(*session->guard));
+    if (!session->guard) return T2_ERR_NOMEM;
+  }
+  release_hosts(sessions, session);
+  t2_guard_set(session->guard, &ticket->terms, ticket->issued_at);
+  return take_hosts(sessions, session);
+}
+
 int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
                              t2_entry_uplink *uplink, t2_entry_session **out) {
   t2_entry_session *session = take(sessions, ticket->session);
@@ -100,6 +141,7 @@ int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticke
     session->max_streams = ticket->max_streams;
     err = make_room(sessions, session);
   }
+  if (err == 0) err = set_guard(sessions, session, ticket);
   if (err) {
     if (session->known_until_ms == 0)
       forget(sessions, session);

@@ -7,6 +7,7 @@
 
 #include <base/list.h>
 #include <base/map.h>
+#include <entry/guard.h>
 #include <wire/ticket.h>
 
 #define T2_ENTRY_IDLE_SESSIONS_MAX                                                                           \
@@ -28,6 +29,7 @@ typedef struct t2_entry_session {
   t2_entry_port *port; /* TCP, UDP; ports.c's. NULL: none is open */
   t2_list flows;       /* UDP, while the port is open; flows.c's */
   size_t flow_count;
+  t2_guard *guard; /* NULL: everybody may ask */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_entry_session;
 
@@ -35,6 +37,7 @@ typedef struct t2_entry_session {
 typedef struct t2_entry_sessions {
   const t2_allocator *mem;
   t2_map map;
+  t2_map hosts; /* names of their own */
   t2_list idle; /* idle longest first */
   size_t idle_count, idle_max;
   void (*on_port_unneeded)(
@@ -46,6 +49,8 @@ void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem
 void t2_entry_sessions_fini(t2_entry_sessions *sessions);
 /* NULL when it is not known (any more). */
 t2_entry_session *t2_entry_sessions_find(t2_entry_sessions *sessions, t2_str id, uint64_t now_ms);
+/* Whose name of its own the host is, in lower case; or NULL. */
+t2_entry_session *t2_entry_sessions_by_host(t2_entry_sessions *sessions, t2_str host, uint64_t now_ms);
 /* Adds an uplink opened with that ticket, which lives until expires_ms. T2_ERR_CONFLICT: the session has as
  * many as its ticket allows; T2_ERR_STATE: it has some of another kind; T2_ERR_LIMIT:
  * T2_ENTRY_UPLINKS_PER_SESSION_MAX; T2_ERR_NOMEM. */

@@ -13,6 +13,7 @@
 #include <proxy/tcp_leg.h>
 #include <proxy/udp_leg.h>
 #include <tunnel2/entry.h>
+#include <wire/prefix.h>
 
 /*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──no public connection──▶ PARTING ──no uplink──▶ ENDED
  *                     └──────────────refused by the control plane for good────────────────────▶ ENDED */
@@ -61,6 +62,8 @@ struct t2_entry {
   t2_keys keys;
   t2_timer drain;
   t2_buf route_text;
+  t2_prefix *trusted; /* proxies; trusted_count of them */
+  size_t trusted_count;
   bool registered; /* ever */
   bool linked;     /* the REGISTERED event of this link has been given */
   bool lost;       /* the LOST event of this outage has been given */

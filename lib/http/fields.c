@@ -45,6 +45,14 @@ int t2_fields_add(t2_fields *fields, t2_str name, t2_str value) {
   return 0;
 }
 
+void t2_fields_remove(t2_fields *fields, t2_str name) {
+  size_t kept = 0;
+
+  for (size_t i = 0; i < fields->n; i++)
+    if (!t2_str_eq(fields->list[i].name, name)) fields->list[kept++] = fields->list[i];
+  fields->n = kept;
+}
+
 const t2_field *t2_fields_get(const t2_fields *fields, t2_str name) {
   for (size_t i = 0; i < fields->n; i++)
     if (t2_str_eq(fields->list[i].name, name)) return &fields->list[i];

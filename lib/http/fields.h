@@ -25,6 +25,8 @@ static inline void t2_fields_reset(t2_fields *fields) {
 }
 /* 0 or T2_ERR_NOMEM. `sensitive` follows from the name; the caller may set it for others. */
 int t2_fields_add(t2_fields *fields, t2_str name, t2_str value);
+/* Without the fields of that (lower-case) name. */
+void t2_fields_remove(t2_fields *fields, t2_str name);
 /* The first field of that (lower-case) name, or NULL. */
 const t2_field *t2_fields_get(const t2_fields *fields, t2_str name);
 /* How many fields have that name. */

@@ -37,7 +37,9 @@ static void on_timer(t2_timer *timer) {
   size_t pending = t2_conn_pending(conn);
 
   if (conn->state == CONN_OPENING) {
-    t2_conn_fail(conn, T2_ERR_TIMEOUT, "the TLS handshake took too long");
+    t2_conn_fail(conn, T2_ERR_TIMEOUT,
+                 conn->foreword ? "its PROXY protocol header took too long"
+                                : "the TLS handshake took too long");
   } else if (pending && pending < conn->linger_pending) {
     conn->linger_pending = pending;
     t2_loop_timer_start(conn->loop, timer, conn->linger_ms);
@@ -124,6 +126,7 @@ static void on_uv_close(uv_handle_t *handle) {
   t2_list_remove(&conn->node);
   if (conn->on_gone) conn->on_gone(conn->gone_user);
   t2_tls_stream_free(conn->tls);
+  t2_conn_foreword_free(conn);
   t2_buf_fini(&conn->out);
   t2_buf_fini(&conn->sending);
   t2_free(loop->mem, conn);

@@ -5,7 +5,7 @@
 static bool wants_bytes(const t2_conn *conn) {
   switch (conn->state) {
   case CONN_OPENING:
-    return conn->tls != NULL;
+    return conn->tls || conn->foreword;
   case CONN_OPEN:
     return conn->reading && !conn->eof && !conn->late_eof &&
            !(conn->tls && (conn->ended || t2_tls_stream_pending(conn->tls)));
@@ -36,7 +36,9 @@ static void on_end(t2_conn *conn) {
 /* The socket's end: of TLS without close_notify it may be an attacker's (RFC 8446, 6.1), so it is an error.
  */
 static void on_socket_end(t2_conn *conn) {
-  if (!conn->tls || conn->state == CONN_FINISHING)
+  if (conn->foreword)
+    t2_conn_fail(conn, T2_ERR_CLOSED, "the peer closed the connection before its PROXY protocol header");
+  else if (!conn->tls || conn->state == CONN_FINISHING)
     on_end(conn);
   else if (conn->state == CONN_OPENING)
     t2_conn_fail(conn, T2_ERR_CLOSED, "the peer closed the connection within the TLS handshake");
@@ -136,6 +138,20 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init((char *)conn->loop->slab, T2_LOOP_SLAB);
 }
 
+/* The socket's bytes, to whoever they are for. */
+static void take_bytes(t2_conn *conn, uint8_t *bytes, size_t n) {
+  if (conn->foreword) {
+    size_t taken = t2_conn_foreword_feed(conn, bytes, n);
+    bytes += taken;
+    n -= taken;
+    if (n == 0 || conn->state == CONN_CLOSING || conn->state == CONN_FINISHING) return;
+  }
+  if (conn->tls)
+    on_ciphertext(conn, bytes, n);
+  else
+    conn->ops->on_data(conn, bytes, n, conn->user);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   t2_conn *conn = stream->data;
 
@@ -148,10 +164,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
   } else if (n > 0) {
     conn->bytes_read += (size_t)n;
     if (conn->state == CONN_FINISHING) return;
-    if (conn->tls)
-      on_ciphertext(conn, (uint8_t *)buf->base, (size_t)n);
-    else
-      conn->ops->on_data(conn, (uint8_t *)buf->base, (size_t)n, conn->user);
+    take_bytes(conn, (uint8_t *)buf->base, (size_t)n);
   }
 }
 

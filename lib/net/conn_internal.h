@@ -19,6 +19,7 @@ typedef enum conn_state {
 
 typedef void (*t2_conn_ready_cb)(t2_conn *conn, void *user);
 typedef void (*t2_conn_gone_cb)(void *user);
+typedef struct t2_conn_foreword t2_conn_foreword;
 
 struct t2_conn {
   union {
@@ -30,7 +31,8 @@ struct t2_conn {
   t2_loop *loop;
   const t2_conn_ops *ops;
   void *user;
-  t2_tls_stream *tls; /* NULL: clear */
+  t2_tls_stream *tls;         /* NULL: clear */
+  t2_conn_foreword *foreword; /* OPENING: a PROXY protocol header that is awaited; NULL: none */
   t2_flushable flushable;
   t2_list node;       /* in the list of whoever opens it */
   t2_parting parting; /* FINISHING */
@@ -83,7 +85,17 @@ void t2_conn_open(t2_conn *conn);
 int t2_conn_open_tls(t2_conn *conn, t2_tls *tls, t2_str server_name, uint64_t timeout_ms,
                      t2_conn_ready_cb on_ready);
 
+/* It is accepted: awaits a PROXY protocol header, takes the peer from it, and calls then, in state OPENING;
+ * that opens it, or closes it. Or closes with what went wrong, T2_ERR_TIMEOUT after timeout_ms. 0 or an error
+ * as above. What comes behind the header is given to whoever is there when `then` returns. */
+int t2_conn_await_proxy(t2_conn *conn, uint64_t timeout_ms, t2_conn_ready_cb then);
+
 /* ---- Between the parts of the connection ---- */
+
+/* The socket's bytes while a header is awaited: how many were taken; a connection that is closing has taken
+ * all. */
+size_t t2_conn_foreword_feed(t2_conn *conn, const uint8_t *bytes, size_t n);
+void t2_conn_foreword_free(t2_conn *conn);
 
 /* Closes with an error, and what to say of it (static or the TLS stream's). */
 void t2_conn_fail(t2_conn *conn, int err, const char *detail);

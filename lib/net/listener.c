@@ -20,10 +20,10 @@ struct t2_listener {
   int fd;
   t2_tls *tls;
   unsigned connections, connections_max;
-  uint64_t handshake_timeout_ms;
+  uint64_t handshake_timeout_ms, proxy_header_ms;
   t2_accept_cb on_accept;
   void *user;
-  t2_list opening; /* t2_conn in the TLS handshake */
+  t2_list opening; /* t2_conn in the TLS handshake, or before it */
   t2_list handed;  /* t2_conn that were handed over */
   t2_timer pause;
   bool starved; /* out of descriptors, and that was logged */
@@ -82,11 +82,23 @@ static void on_opening_close(t2_conn *conn, int err, void *user) {
   t2_listener *listener = user;
   const char *detail = t2_conn_detail(conn);
 
-  t2_log_at(&listener->loop->log, DEBUG, "net", "%s: TLS with %.*s failed: %s", listener->address,
+  t2_log_at(&listener->loop->log, DEBUG, "net", "%s: the connection from %.*s failed: %s", listener->address,
             T2_STR_ARG(t2_conn_peer(conn)), detail[0] ? detail : t2_strerror(err));
 }
 
 static const t2_conn_ops opening_ops = {.on_data = t2_conn_ignore_data, .on_close = on_opening_close};
+
+/* Ready, or by TLS to be so. */
+static void open_conn(t2_conn *conn, void *user) {
+  t2_listener *listener = user;
+
+  if (listener->tls) {
+    t2_conn_open_tls(conn, listener->tls, T2_STR_NULL, listener->handshake_timeout_ms, on_ready);
+  } else {
+    t2_conn_open(conn);
+    hand_over(listener, conn);
+  }
+}
 
 /* Takes the descriptor over, also when it fails. */
 static void take(t2_listener *listener, int fd, const t2_address *peer) {
@@ -106,11 +118,10 @@ static void take(t2_listener *listener, int fd, const t2_address *peer) {
   if (err) {
     close(fd);
     t2_conn_fail(conn, t2_error_of_uv(err), uv_strerror(err));
-  } else if (listener->tls) {
-    t2_conn_open_tls(conn, listener->tls, T2_STR_NULL, listener->handshake_timeout_ms, on_ready);
+  } else if (listener->proxy_header_ms) {
+    t2_conn_await_proxy(conn, listener->proxy_header_ms, open_conn);
   } else {
-    t2_conn_open(conn);
-    hand_over(listener, conn);
+    open_conn(conn, listener);
   }
 }
 
@@ -221,6 +232,7 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   listener->connections_max = options->connections_max;
   listener->handshake_timeout_ms =
       options->handshake_timeout_ms ? options->handshake_timeout_ms : HANDSHAKE_TIMEOUT_DEFAULT;
+  listener->proxy_header_ms = options->proxy_header_ms;
   t2_list_init(&listener->opening);
   t2_list_init(&listener->handed);
   t2_timer_init(&listener->pause, on_pause_over);

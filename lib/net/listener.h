@@ -17,6 +17,9 @@ typedef struct t2_listener_options {
                                one closes */
   uint64_t handshake_timeout_ms; /* 0: 10 s */
   bool reuse_port;               /* SO_REUSEPORT */
+  /* Each connection begins with a PROXY protocol header, before TLS, within so many ms: its peer is who that
+   * says. One without it is closed. 0: there is none. */
+  uint64_t proxy_header_ms;
 } t2_listener_options;
 
 /* The connection is the callee's: it sets ops at once, or closes it. */

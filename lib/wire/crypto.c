@@ -196,3 +196,17 @@ void t2_sha256(const void *bytes, size_t n, uint8_t out[T2_SHA256_LEN]) {
   /* It has no way to fail in software; a hash that is not one must never be compared with. */
   if (t2_mbedtls_sha256(bytes, n, out)) abort();
 }
+
+int t2_pbkdf2_sha256(const void *password, size_t n, const void *salt, size_t salt_n, uint32_t rounds,
+                     uint8_t out[T2_SHA256_LEN]) {
+  return t2_mbedtls_pbkdf2_sha256(password, n, salt, salt_n, rounds, out, T2_SHA256_LEN) ? T2_ERR_NOMEM : 0;
+}
+
+bool t2_secret_eq(const void *a, const void *b, size_t n) {
+  const volatile uint8_t *x = a, *y = b;
+  uint8_t differ = 0;
+
+  for (size_t i = 0; i < n; i++)
+    differ |= x[i] ^ y[i];
+  return differ == 0;
+}

@@ -37,5 +37,10 @@ int t2_es256_verify(t2_es256_key *key, const void *bytes, size_t n, const uint8_
 #define T2_SHA1_LEN 20
 void t2_sha1(const void *bytes, size_t n, uint8_t out[T2_SHA1_LEN]);
 void t2_sha256(const void *bytes, size_t n, uint8_t out[T2_SHA256_LEN]);
+/* PBKDF2-HMAC-SHA256 (RFC 8018, 5.2): 0 or T2_ERR_NOMEM. */
+int t2_pbkdf2_sha256(const void *password, size_t n, const void *salt, size_t salt_n, uint32_t rounds,
+                     uint8_t out[T2_SHA256_LEN]);
+/* In a time that does not tell where they differ. */
+bool t2_secret_eq(const void *a, const void *b, size_t n);
 
 #endif

@@ -24,6 +24,7 @@
 #include <mbedtls/ecp.h>
 #include <mbedtls/pem.h>
 #include <mbedtls/pk.h>
+#include <mbedtls/pkcs5.h>
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 
@@ -47,6 +48,21 @@ static inline int t2_mbedtls_sha256(const unsigned char *bytes, size_t n, unsign
   return mbedtls_sha256(bytes, n, out, 0);
 #else
   return mbedtls_sha256_ret(bytes, n, out, 0);
+#endif
+}
+
+static inline int t2_mbedtls_pbkdf2_sha256(const unsigned char *password, size_t n, const unsigned char *salt,
+                                           size_t salt_n, unsigned rounds, unsigned char *out,
+                                           uint32_t out_n) {
+#if T2_MBEDTLS_3
+  return mbedtls_pkcs5_pbkdf2_hmac_ext(MBEDTLS_MD_SHA256, password, n, salt, salt_n, rounds, out_n, out);
+#else
+  mbedtls_md_context_t md;
+  mbedtls_md_init(&md);
+  int err = mbedtls_md_setup(&md, mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), 1);
+  if (err == 0) err = mbedtls_pkcs5_pbkdf2_hmac(&md, password, n, salt, salt_n, rounds, out_n, out);
+  mbedtls_md_free(&md);
+  return err;
 #endif
 }
 

@@ -7,6 +7,7 @@
 #include <wire/json.h>
 
 #define ID_MIN 3
+#define TERMS  "t2_" /* before their names */
 /* Decoded, a part is shorter than it was in base64url. */
 #define PART_MAX (T2_TICKET_MAX / 4 * 3)
 
@@ -89,6 +90,7 @@ static void write_claims(const t2_ticket *ticket, t2_buf *out) {
   if (ticket->max_streams) t2_buf_printf(out, ",\"t2_max_streams\":%" PRIu32, ticket->max_streams);
   if (ticket->kind) t2_buf_printf(out, ",\"t2_kind\":\"%s\"", t2_kind_name(ticket->kind));
   if (ticket->port) t2_buf_printf(out, ",\"t2_port\":%u", (unsigned)ticket->port);
+  t2_terms_write(&ticket->terms, TERMS, out);
   t2_buf_append_byte(out, '}');
 }
 
@@ -241,6 +243,8 @@ static bool read_audience(const json_t *claims, t2_ticket *ticket) {
 
 /* Fills the ticket; the name of the claim that is missing or malformed, or NULL. */
 static const char *read_claims(const json_t *claims, t2_ticket *ticket) {
+  const char *wrong;
+
   if (!read_text(claims, "iss", ticket->issuer, sizeof(ticket->issuer))) return "iss";
   if (!read_text(claims, "sub", ticket->session, sizeof(ticket->session))) return "sub";
   if (!t2_session_id_valid(t2_str_c(ticket->session))) return "sub";
@@ -253,6 +257,10 @@ static const char *read_claims(const json_t *claims, t2_ticket *ticket) {
   if (!read_limit(claims, "t2_max_streams", &ticket->max_streams)) return "t2_max_streams";
   if (!read_kind(claims, &ticket->kind)) return "t2_kind";
   if (!read_port(claims, ticket->kind, &ticket->port)) return "t2_port";
+  if ((wrong = t2_terms_read(claims, TERMS, &ticket->terms)))
+    return strcmp(wrong, "allow") == 0       ? "t2_allow"
+           : strcmp(wrong, "hostnames") == 0 ? "t2_hostnames"
+                                             : "t2_basic_auth";
   return NULL;
 }
 

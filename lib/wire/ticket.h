@@ -3,8 +3,9 @@
 #define T2_WIRE_TICKET_H
 
 #include <wire/keys.h>
+#include <wire/terms.h>
 
-#define T2_TICKET_MAX            4096 /* bytes of a compact JWT accepted */
+#define T2_TICKET_MAX            6144 /* bytes of a compact JWT accepted */
 #define T2_TICKET_AUDIENCES_MAX  16
 #define T2_SESSION_ID_MAX        63
 #define T2_ENTRY_ID_MAX          63
@@ -31,7 +32,8 @@ typedef struct t2_ticket {
   uint32_t max_uplinks;                      /* claim "t2_max_uplinks"; 0: no limit of its own */
   uint32_t max_streams;                      /* claim "t2_max_streams": exchanges at once; 0: likewise */
   t2_kind kind;                              /* claim "t2_kind"; absent: "http" */
-  uint16_t port; /* claim "t2_port", of TCP and UDP sessions alone: the public port asked for; 0: any */
+  uint16_t port;  /* claim "t2_port", of TCP and UDP sessions alone: the public port asked for; 0: any */
+  t2_terms terms; /* claims "t2_allow", "t2_basic_auth", "t2_hostnames" */
 } t2_ticket;
 
 /* Signs with the newest key and appends the compact JWT: 0, T2_ERR_STATE without a private key,

@@ -166,6 +166,22 @@ def test_200_remote_addresses_at_once(udp, echo):
     assert len(echo.askers) == 200  # each a socket of its own
 
 
+def test_only_addresses_that_may_ask_are_heard(udp, echo):
+    client = publish(udp, echo.target, "--allow-ip", "203.0.113.0/24", "--allow-ip", "127.0.0.2")
+    with bound() as sock:
+        sock.settimeout(0.5)
+        for _ in range(3):
+            sock.sendto(b"from 127.0.0.1", client.address)
+        with pytest.raises(TimeoutError):
+            sock.recvfrom(100)
+    assert not echo.askers
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.2", 0))
+        sock.settimeout(10)
+        sock.sendto(b"from 127.0.0.2", client.address)
+        assert sock.recvfrom(100)[0] == b"from 127.0.0.2"
+
+
 def test_a_name_is_a_target(udp, echo):
     client = publish(udp, "localhost:" + echo.target.rsplit(":", 1)[1])
     with connect(client) as sock:

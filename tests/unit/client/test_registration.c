@@ -5,21 +5,28 @@
 #include <stdio.h>
 #include <tunnel2/error.h>
 
+static const t2_terms none;
+
 #define assert_str(s, text) assert_true(t2_str_eq((s), t2_str_c(text)))
 
 static void test_request_names_the_session_when_there_is_one(void **state) {
   t2_buf out;
   t2_buf_init(&out, NULL);
-  assert_int_equal(t2_registration_request(&out, T2_STR("web"), "the-instance", T2_KIND_HTTP, 0), 0);
+  assert_int_equal(t2_registration_request(&out, T2_STR("web"), "the-instance", T2_KIND_HTTP, 0, &none), 0);
   json_t *body = json_loadb((const char *)t2_buf_head(&out), t2_buf_len(&out), 0, NULL);
   assert_string_equal(json_string_value(json_object_get(body, "session")), "web");
   assert_string_equal(json_string_value(json_object_get(body, "instance")), "the-instance");
   assert_true(json_object_size(body) == 2); /* what is not said is HTTP, and any port */
   json_decref(body);
   t2_buf_reset(&out);
-  assert_int_equal(t2_registration_request(&out, T2_STR(""), "the-instance", T2_KIND_TCP, 2222), 0);
+  assert_int_equal(t2_registration_request(&out, T2_STR(""), "the-instance", T2_KIND_TCP, 2222, &none), 0);
   assert_null(strstr(t2_buf_cstr(&out), "session"));
   assert_non_null(strstr(t2_buf_cstr(&out), "\"kind\":\"tcp\",\"remote_port\":2222"));
+  t2_buf_reset(&out);
+  t2_terms terms = {.allow_count = 1};
+  assert_int_equal(t2_prefix_parse(&terms.allow[0], T2_STR("::1")), 0);
+  assert_int_equal(t2_registration_request(&out, T2_STR("web"), "the-instance", T2_KIND_HTTP, 0, &terms), 0);
+  assert_non_null(strstr(t2_buf_cstr(&out), ",\"allow\":[\"0:0:0:0:0:0:0:1/128\"]}"));
   t2_buf_fini(&out);
 }
 

@@ -195,7 +195,7 @@ static void test_a_ticket_is_of_its_sessions_kind(void **state) {
   t2_ticket ticket;
   int64_t expires_at;
   assert_int_equal(begin(&f, NULL), 0);
-  t2_store_describe(&f.store, f.session, T2_KIND_TCP, 2222);
+  (void)t2_store_describe(&f.store, f.session, T2_KIND_TCP, 2222, NULL);
   assert_int_equal(issue(&f, &expires_at), 0);
   assert_int_equal(verify(&f, "e-1", &ticket), 0);
   assert_true(ticket.kind == T2_KIND_TCP && ticket.port == 2222);

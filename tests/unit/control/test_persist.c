@@ -30,7 +30,10 @@ static int fill(t2_store *store) {
     if (rc == 0) t2_store_issue(store, sessions[i], now);
   }
   if (rc) return rc;
-  t2_store_describe(store, sessions[0], T2_KIND_TCP, 2222);
+  t2_terms terms = {.allow_count = 1, .password = {.rounds = 1000, .salt = "salt", .hash = "hash"}};
+  assert_int_equal(t2_prefix_parse(&terms.allow[0], T2_STR("10.0.0.0/8")), 0);
+  rc = t2_store_describe(store, sessions[0], T2_KIND_TCP, 2222, &terms);
+  if (rc) return rc;
   t2_store_remove(store, sessions[1]);
   t2_store_lapse(store, sessions[2]);
   return 0;
@@ -42,6 +45,10 @@ static void check_filled(const t2_store *store) {
   assert_string_equal(session->owner->name, "alice");
   assert_int_equal(session->last_issued, WALL);
   assert_true(session->kind == T2_KIND_TCP && session->port == 2222);
+  assert_non_null(session->terms);
+  assert_int_equal(session->terms->allow_count, 1);
+  assert_int_equal(session->terms->password.rounds, 1000);
+  assert_string_equal((const char *)session->terms->password.hash, "hash");
   assert_int_equal(store->live_count, 1);
   assert_int_equal(store->past_count, 2);
   assert_string_equal(t2_store_next_revocation(store, 0)->id, "gone");

@@ -342,14 +342,38 @@ static void test_what_a_session_is_of_is_kept_when_it_changes(void **state) {
   t2_session *session = add(&store, "web", "alice", after(0));
   assert_int_equal(session->kind, T2_KIND_HTTP);
   store.dirty = false;
-  t2_store_describe(&store, session, T2_KIND_HTTP, 0);
+  (void)t2_store_describe(&store, session, T2_KIND_HTTP, 0, NULL);
   assert_false(store.dirty);
-  t2_store_describe(&store, session, T2_KIND_TCP, 22);
+  (void)t2_store_describe(&store, session, T2_KIND_TCP, 22, NULL);
   assert_true(store.dirty);
   store.dirty = false;
-  t2_store_describe(&store, session, T2_KIND_TCP, 23);
+  (void)t2_store_describe(&store, session, T2_KIND_TCP, 23, NULL);
   assert_true(store.dirty);
   assert_int_equal(session->port, 23);
+  t2_store_fini(&store);
+}
+
+static void test_a_host_name_is_of_one_owner(void **state) {
+  STORE(store, &roomy);
+  t2_terms terms = {.hostnames = {"www.example.com"}, .hostname_count = 1};
+  t2_session *one = add(&store, "one", "alice", after(0));
+  t2_session *two = add(&store, "two", "alice", after(0));
+  assert_true(t2_store_hostnames_free(&store, &terms, "bob"));
+  assert_int_equal(t2_store_describe(&store, one, T2_KIND_HTTP, 0, &terms), 0);
+  assert_false(t2_store_hostnames_free(&store, &terms, "bob"));
+  assert_true(t2_store_hostnames_free(&store, &terms, "alice"));
+  assert_int_equal(t2_store_describe(&store, two, T2_KIND_HTTP, 0, &terms), 0);
+  t2_store_remove(&store, one); /* it is the other's now */
+  assert_false(t2_store_hostnames_free(&store, &terms, "bob"));
+  assert_int_equal(t2_store_describe(&store, two, T2_KIND_HTTP, 0, NULL), 0);
+  assert_null(two->terms);
+  assert_true(t2_store_hostnames_free(&store, &terms, "bob"));
+  assert_int_equal(t2_store_describe(&store, two, T2_KIND_HTTP, 0, &terms), 0);
+  t2_store_lapse(&store, two);
+  assert_true(t2_store_hostnames_free(&store, &terms, "bob"));
+  t2_session kept = {.live = true, .created_at = 11, .terms = &terms, .id = "new"};
+  assert_int_equal(t2_store_restore(&store, &kept, T2_STR("carol"), after(100)), 0);
+  assert_false(t2_store_hostnames_free(&store, &terms, "bob"));
   t2_store_fini(&store);
 }
 
@@ -447,6 +471,7 @@ int main(void) {
       cmocka_unit_test(test_a_list_goes_by_pages_of_one_owner_or_all),
       cmocka_unit_test(test_a_renewed_session_keeps_its_place_in_the_list),
       cmocka_unit_test(test_what_a_session_is_of_is_kept_when_it_changes),
+      cmocka_unit_test(test_a_host_name_is_of_one_owner),
       cmocka_unit_test(test_what_was_kept_is_as_it_was),
       cmocka_unit_test(test_a_restored_revocation_is_told_again),
       cmocka_unit_test(test_what_can_not_be_is_not_restored),

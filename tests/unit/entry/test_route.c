@@ -10,12 +10,24 @@ typedef struct address {
   const char *origin_path, *prefix;
 } address;
 
+/* At an entry that knows no session. */
+static int find(const t2_head *head, t2_str domain, t2_route *route, t2_buf *text) {
+  t2_route_site site = {domain, T2_STR("east")};
+  t2_entry_sessions none;
+  t2_entry_session *session;
+  t2_entry_sessions_init(&none, NULL);
+  int err = t2_route_find(head, &site, &none, 0, route, text, &session);
+  assert_null(session);
+  t2_entry_sessions_fini(&none);
+  return err;
+}
+
 static void check(const address *a, t2_str domain) {
   t2_head head = {.authority = t2_str_c(a->authority), .path = t2_str_c(a->path)};
   t2_route route;
   t2_buf text;
   t2_buf_init(&text, NULL);
-  int err = t2_route_find(&head, domain, &route, &text);
+  int err = find(&head, domain, &route, &text);
   if (!a->session) {
     if (err != T2_ERR_NOT_FOUND) print_error("found: %s %s\n", a->authority, a->path);
     assert_int_equal(err, T2_ERR_NOT_FOUND);
@@ -91,8 +103,8 @@ static void test_names_are_bounded_exactly(void **state) {
     t2_head by_path = {.authority = T2_STR("h"), .path = t2_str_c(path)};
     t2_route route;
     int expected = n > T2_SESSION_ID_MAX ? T2_ERR_NOT_FOUND : 0;
-    assert_int_equal(t2_route_find(&by_name, T2_STR("localhost"), &route, NULL), expected);
-    assert_int_equal(t2_route_find(&by_path, T2_STR("localhost"), &route, NULL), expected);
+    assert_int_equal(find(&by_name, T2_STR("localhost"), &route, NULL), expected);
+    assert_int_equal(find(&by_path, T2_STR("localhost"), &route, NULL), expected);
   }
 }
 
@@ -102,12 +114,112 @@ static void test_without_a_domain_there_are_no_names(void **state) {
   check(&(address){"main.localhost", "/session/main/", "main", "/", "/session/main"}, T2_STR_NULL);
 }
 
+/* ---- The order ---- */
+
+static t2_entry_uplink *some_uplink(void) {
+  static const char place[1];
+  return (t2_entry_uplink *)(uintptr_t)place;
+}
+
+static void add(t2_entry_sessions *sessions, const char *id, const char *hostname, int64_t issued_at) {
+  t2_ticket ticket = {.issued_at = issued_at, .terms = {.hostname_count = hostname ? 1 : 0}};
+  t2_entry_session *session;
+  snprintf(ticket.session, sizeof(ticket.session), "%s", id);
+  if (hostname) snprintf(ticket.terms.hostnames[0], sizeof(ticket.terms.hostnames[0]), "%s", hostname);
+  assert_int_equal(t2_entry_sessions_attach(sessions, &ticket, 1000, some_uplink(), &session), 0);
+  t2_entry_sessions_detach(sessions, session, some_uplink());
+}
+
+static const char *found(t2_entry_sessions *sessions, const char *authority, const char *path,
+                         const char *prefix) {
+  const t2_route_site site = {T2_STR("tun.example"), T2_STR("east")};
+  t2_head head = {.authority = t2_str_c(authority), .path = t2_str_c(path)};
+  t2_entry_session *session;
+  t2_route route;
+  t2_buf text;
+  t2_buf_init(&text, NULL);
+  int err = t2_route_find(&head, &site, sessions, 0, &route, &text, &session);
+  assert_true(err == 0 || err == T2_ERR_NOT_FOUND);
+  if (err == 0) assert_true(t2_str_eq(route.prefix, t2_str_c(prefix)));
+  t2_buf_fini(&text);
+  return err ? "(no address)" : session ? session->id : "(unknown)";
+}
+
+static void test_order_of_the_addresses(void **state) {
+  const struct {
+    const char *authority, *path, *session, *prefix;
+  } cases[] = {
+      {"shop.tun.example", "/", "shop", ""},
+      /* The entry's name behind the session's. */
+      {"shop-east.tun.example", "/", "shop", ""},
+      {"SHOP-East.tun.example:80", "/", "shop", ""},
+      {"shop-west.tun.example", "/", "(unknown)", ""},
+      {"shopeast.tun.example", "/", "(unknown)", ""},
+      {"shop--east.tun.example", "/", "(unknown)", ""},
+      {"east.tun.example", "/", "(unknown)", ""},
+      {"ab-east.tun.example", "/", "(unknown)", ""},
+      {"shop-east-east.tun.example", "/", "(unknown)", ""},
+      /* A session of that whole name comes first. */
+      {"news-east.tun.example", "/", "news-east", ""},
+      {"news-east-east.tun.example", "/", "news-east", ""},
+      {"news.tun.example", "/", "news", ""},
+      /* Names of their own. */
+      {"www.example.com", "/session/news/", "shop", ""},
+      {"WWW.Example.com.:8080", "/", "shop", ""},
+      {"www.example.com.evil.test", "/", "(no address)", ""},
+      {"example.com", "/", "(no address)", ""},
+      {"sub.www.example.com", "/", "(no address)", ""},
+      {"xtun.example", "/", "other", ""},
+      /* Below the domain there are none, whoever asked for it. */
+      {"thief.tun.example", "/", "(unknown)", ""},
+      {"a.thief.tun.example", "/", "(no address)", ""},
+      {"tun.example", "/", "(no address)", ""},
+      /* The path, last: on a name it is the application's. */
+      {"elsewhere.test", "/session/news/x", "news", "/session/news"},
+      {"elsewhere.test", "/session/news-east/x", "news-east", "/session/news-east"},
+      {"elsewhere.test", "/session/shop-east/x", "(unknown)", "/session/shop-east"},
+      {"tun.example", "/session/shop", "shop", "/session/shop"},
+      {"nobody.tun.example", "/session/shop/", "(unknown)", ""},
+  };
+  t2_entry_sessions sessions;
+  t2_entry_sessions_init(&sessions, NULL);
+  add(&sessions, "shop", "www.example.com", 1);
+  add(&sessions, "news", NULL, 1);
+  add(&sessions, "news-east", "a.thief.tun.example", 1);
+  add(&sessions, "other", "xtun.example", 1);
+  for (size_t i = 0; i < T2_COUNT_OF(cases); i++) {
+    const char *id = found(&sessions, cases[i].authority, cases[i].path, cases[i].prefix);
+    if (strcmp(id, cases[i].session) != 0) print_error("%s %s: %s\n", cases[i].authority, cases[i].path, id);
+    assert_string_equal(id, cases[i].session);
+  }
+  t2_entry_sessions_fini(&sessions);
+}
+
+static void test_a_name_is_the_newest_tickets(void **state) {
+  t2_entry_sessions sessions;
+  t2_entry_sessions_init(&sessions, NULL);
+  add(&sessions, "one", "www.example.com", 10);
+  add(&sessions, "two", "www.example.com", 9);
+  assert_string_equal(found(&sessions, "www.example.com", "/", ""), "one");
+  add(&sessions, "two", "www.example.com", 11);
+  assert_string_equal(found(&sessions, "www.example.com", "/", ""), "two");
+  add(&sessions, "one", NULL, 12); /* which takes nothing from the other */
+  assert_string_equal(found(&sessions, "www.example.com", "/", ""), "two");
+  add(&sessions, "two", "new.example.com", 13);
+  assert_string_equal(found(&sessions, "www.example.com", "/", ""), "(no address)");
+  assert_string_equal(found(&sessions, "new.example.com", "/", ""), "two");
+  t2_entry_sessions_sweep(&sessions, 2000);
+  assert_string_equal(found(&sessions, "new.example.com", "/", ""), "(no address)");
+  assert_int_equal(sessions.hosts.count, 0);
+  t2_entry_sessions_fini(&sessions);
+}
+
 static void find_with_query(t2_test_mem *mem, void *user) {
   t2_head head = {.authority = T2_STR("h"), .path = T2_STR("/session/main?q")};
   t2_route route;
   t2_buf text;
   t2_buf_init(&text, &mem->hook);
-  int err = t2_route_find(&head, T2_STR("localhost"), &route, &text);
+  int err = find(&head, T2_STR("localhost"), &route, &text);
   assert_int_equal(err, mem->failed ? T2_ERR_NOMEM : 0);
   t2_buf_fini(&text);
 }
@@ -122,6 +234,8 @@ int main(void) {
       cmocka_unit_test(test_addresses_by_name),
       cmocka_unit_test(test_names_are_bounded_exactly),
       cmocka_unit_test(test_without_a_domain_there_are_no_names),
+      cmocka_unit_test(test_order_of_the_addresses),
+      cmocka_unit_test(test_a_name_is_the_newest_tickets),
       cmocka_unit_test(test_each_failure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -338,6 +338,88 @@ static void test_curl_meets_a_server(void **state) {
   assert_non_null(memmem(t2_buf_head(&peers[0].in), t2_buf_len(&peers[0].in), "GET / HTTP/1.1\r\n", 16));
 }
 
+/* ---- A proxy in front ---- */
+
+static void send_text(int fd, const char *text) {
+  assert_int_equal(send(fd, text, strlen(text), 0), strlen(text));
+}
+
+static void test_peer_is_who_the_proxy_says(void **state) {
+  start_listening((t2_listener_options){.proxy_header_ms = 5000});
+  int fd = plug();
+  send_text(fd, "PROXY TCP4 192.0.2.1 192.0.2.2 4660 80\r\nand what is behind it");
+  RUN_UNTIL(&tl, accepted == 1 && test_peer_got(&peers[0], "and what is behind it"));
+  assert_true(t2_str_eq(t2_conn_peer(peers[0].conn), T2_STR("192.0.2.1:4660")));
+  send_text(fd, ", and later");
+  RUN_UNTIL(&tl, test_peer_got(&peers[0], "and what is behind it, and later"));
+  close(fd);
+}
+
+static void test_header_may_come_in_pieces(void **state) {
+  const char *text = "PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\nx";
+  start_listening((t2_listener_options){.proxy_header_ms = 5000});
+  int fd = plug();
+  for (const char *c = text; *c; c++) {
+    if (*c != 'x') assert_int_equal(accepted, 0);
+    assert_int_equal(send(fd, c, 1, 0), 1);
+    turns(2);
+  }
+  RUN_UNTIL(&tl, accepted == 1 && test_peer_got(&peers[0], "x"));
+  assert_true(t2_str_eq(t2_conn_peer_host(peers[0].conn), T2_STR("2001:db8::1")));
+  close(fd);
+}
+
+static void test_unknown_keeps_the_real_peer(void **state) {
+  start_listening((t2_listener_options){.proxy_header_ms = 5000});
+  int fd = plug();
+  send_text(fd, "PROXY UNKNOWN\r\n");
+  RUN_UNTIL(&tl, accepted == 1);
+  assert_true(t2_str_eq(t2_conn_peer_host(peers[0].conn), T2_STR("127.0.0.1")));
+  close(fd);
+}
+
+static void test_without_a_header_it_is_closed(void **state) {
+  start_listening((t2_listener_options){.proxy_header_ms = 50, .connections_max = 3});
+  int wrong = plug(), silent = plug(), gone = plug();
+  send_text(wrong, "GET / HTTP/1.1\r\n\r\n");
+  send_text(gone, "PROXY TCP4");
+  shutdown(gone, SHUT_WR);
+  RUN_UNTIL(&tl, unplugged(wrong));
+  RUN_UNTIL(&tl, unplugged(silent));
+  RUN_UNTIL(&tl, unplugged(gone));
+  assert_int_equal(accepted, 0);
+  int next = plug(); /* there is room for it again */
+  send_text(next, "PROXY UNKNOWN\r\n");
+  RUN_UNTIL(&tl, accepted == 1);
+  close(wrong);
+  close(silent);
+  close(gone);
+  close(next);
+}
+
+static void test_tls_is_behind_the_header(void **state) {
+  char url[96], out[8192];
+  tls = test_server_tls(tl.loop, NULL);
+  start_listening((t2_listener_options){.tls = tls, .proxy_header_ms = 5000});
+  snprintf(url, sizeof(url), "https://%s/", t2_listener_address(listener));
+  const char *const argv[] = {"curl",     "--silent",          "--max-time", "0.5", "--haproxy-protocol",
+                              "--cacert", test_file("ca.pem"), url,          NULL};
+  assert_int_equal(test_run_beside(&tl, argv, out, sizeof(out)), 28);
+  assert_int_equal(accepted, 1);
+  assert_non_null(memmem(t2_buf_head(&peers[0].in), t2_buf_len(&peers[0].in), "GET / HTTP/1.1\r\n", 16));
+}
+
+static void test_closing_drops_those_that_wait_for_a_header(void **state) {
+  start_listening((t2_listener_options){.proxy_header_ms = 5000});
+  int fd = plug();
+  send_text(fd, "PROXY TCP4");
+  turns(5);
+  t2_listener_close(listener, on_listener_close, NULL);
+  listener = NULL;
+  RUN_UNTIL(&tl, listener_closed && unplugged(fd));
+  close(fd);
+}
+
 /* ---- Memory ---- */
 
 static void ignore(t2_listener *l, t2_conn *conn, void *user) {
@@ -349,13 +431,13 @@ static void ignore(t2_listener *l, t2_conn *conn, void *user) {
 static void listen_and_accept(t2_test_mem *mem, void *user) {
   test_loop other;
   size_t n = 0;
-  t2_listener_options options = {.address = "127.0.0.1:0"};
-  (void)user;
+  t2_listener_options options = {.address = "127.0.0.1:0", .proxy_header_ms = user ? 5000 : 0};
   if (!test_loop_open(&other, &mem->hook, NULL)) return;
   int err = t2_listener_new(&listener, other.loop, &options, ignore, &n, NULL, 0);
   assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
   if (err == 0) {
     int fd = plug();
+    if (user) send_text(fd, "PROXY UNKNOWN\r\n");
     RUN_UNTIL(&other, n || unplugged(fd));
     close(fd);
     t2_listener_close(listener, NULL, NULL);
@@ -365,6 +447,7 @@ static void listen_and_accept(t2_test_mem *mem, void *user) {
 
 static void test_missing_memory_is_told(void **state) {
   t2_test_mem_fail_each(listen_and_accept, NULL);
+  t2_test_mem_fail_each(listen_and_accept, &tl);
 }
 
 #define ON_LOOP(test) cmocka_unit_test_setup_teardown(test, open_loop, close_all)
@@ -388,6 +471,12 @@ int main(void) {
       ON_LOOP(test_handshake_that_takes_too_long_is_dropped),
       ON_LOOP(test_closing_drops_handshakes),
       ON_LOOP(test_curl_meets_a_server),
+      ON_LOOP(test_peer_is_who_the_proxy_says),
+      ON_LOOP(test_header_may_come_in_pieces),
+      ON_LOOP(test_unknown_keeps_the_real_peer),
+      ON_LOOP(test_without_a_header_it_is_closed),
+      ON_LOOP(test_tls_is_behind_the_header),
+      ON_LOOP(test_closing_drops_those_that_wait_for_a_header),
       cmocka_unit_test(test_missing_memory_is_told),
   };
   signal(SIGPIPE, SIG_IGN);

@@ -175,13 +175,13 @@ static void test_a_ticket_up_to_its_bound(void **state) {
     snprintf(claims, sizeof(claims), "{" CLAIMS "%*s}", (int)spaces, "");
     jwt_make(&f->jwt, f->key, T2_STR(HEADER), t2_str_c(claims));
     n = t2_buf_len(&f->jwt);
-    if (n > T2_TICKET_MAX) assert_refused(f, jwt_text(&f->jwt), "the ticket is longer than 4096 bytes");
+    if (n > T2_TICKET_MAX) assert_refused(f, jwt_text(&f->jwt), "the ticket is longer than 6144 bytes");
     if (n > T2_TICKET_MAX - 3 && n <= T2_TICKET_MAX) assert_int_equal(verify(f, jwt_text(&f->jwt)), 0);
   }
   memset(padded, 'A', sizeof(padded));
   padded[10] = padded[20] = '.';
   assert_refused(f, t2_str_of(padded, T2_TICKET_MAX), "the ticket's header is not a JSON object");
-  assert_refused(f, t2_str_of(padded, T2_TICKET_MAX + 1), "the ticket is longer than 4096 bytes");
+  assert_refused(f, t2_str_of(padded, T2_TICKET_MAX + 1), "the ticket is longer than 6144 bytes");
 }
 
 static void test_every_cut_and_every_changed_character_is_refused(void **state) {

@@ -25,6 +25,7 @@ static void test_a_claim_missing_or_malformed_is_named(void **state) {
       {"t2_max_uplinks", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
       {"t2_max_streams", "4", {"-1", "4294967296", "\"4\"", "null", "4.0"}},
       {"t2_kind", "\"tcp\"", {"\"\"", "\"TCP\"", "\"sctp\"", "6", "null"}},
+      {"t2_allow", "[\"10.0.0.0/8\"]", {"[]", "\"10.0.0.0/8\"", "[\"10.0.0.1/8\"]", "null"}},
   };
   char claims[512], detail[100];
   fixture *f = *state;
