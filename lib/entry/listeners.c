@@ -87,6 +87,7 @@ static void public_options(const t2_entry *entry, t2_server_options *options) {
   options->h2.idle_timeout_ms = o->keep_alive_timeout_ms;
   options->h2.stuck_timeout_ms = o->body_timeout_ms;
   options->h2.h2.priorities = true;
+  options->h2.h2.extended_connect = true;
   options->h2.h2.concurrent_max = PUBLIC_STREAMS;
   options->h2.h2.stream_window = PUBLIC_WINDOW;
   options->h2.h2.connection_window = 16 * PUBLIC_WINDOW;

@@ -6,10 +6,13 @@ import threading
 
 import pytest
 import websockets
+from hyperframe.frame import DataFrame, HeadersFrame, RstStreamFrame, SettingsFrame
 from websockets.asyncio.client import connect as connect_async
 from websockets.asyncio.server import serve
+from websockets.frames import Close, Frame, Opcode
 from websockets.sync.client import connect
 
+from h2wire import H2
 from programs import wait_until
 from wire import Client, ask
 
@@ -176,6 +179,58 @@ def test_public_client_that_dies_ends_the_socket(url, sockets):
     ws.socket.close()
     wait_until(lambda: sockets.closed[count:], "the end at the origin")
     assert sockets.closed[-1][0] == 1006
+
+
+# ---- over HTTP/2 (RFC 8441) ----
+
+def extended_connect(client, path, protocol="websocket", *more):
+    head = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "http"), (":path", path),
+            (":authority", client.authority), ("sec-websocket-version", "13"), *more]
+    frame = client.headers(head, end=False)
+    client.send(frame)
+    return frame.stream_id
+
+
+def content(client, stream, size):
+    """So many bytes of the stream's content."""
+    got = b""
+    while len(got) < size:
+        frame = client.until(lambda f: f.stream_id == stream and isinstance(f, (DataFrame, RstStreamFrame)))
+        assert isinstance(frame, DataFrame), frame
+        got += frame.data
+    return got
+
+
+def test_websocket_over_http2(shared, url, sockets):
+    with H2(shared.public) as client:
+        settings = client.until(lambda f: isinstance(f, SettingsFrame) and "ACK" not in f.flags).settings
+        assert settings[SettingsFrame.ENABLE_CONNECT_PROTOCOL] == 1
+        stream = extended_connect(client, "/session/sockets/over-h2", "websocket", ("sec-websocket-protocol", "chat"))
+        head = dict(client.until(lambda f: isinstance(f, HeadersFrame)).fields)
+        assert head[":status"] == "200" and head["sec-websocket-protocol"] == "chat"
+        for size in (5, 125, 60000):
+            text = b"x" * size
+            message = Frame(Opcode.TEXT, text).serialize(mask=True)
+            for at in range(0, len(message), 16384):
+                client.data(stream, message[at:at + 16384])
+            answer = Frame(Opcode.TEXT, text).serialize(mask=False)
+            assert content(client, stream, len(answer)) == answer
+        count = len(sockets.closed)
+        client.data(stream, Frame(Opcode.CLOSE, Close(1000, "done").serialize()).serialize(mask=True), end=True)
+        wait_until(lambda: sockets.closed[count:], "the close at the origin")
+        assert sockets.closed[-1] == (1000, "done")
+    assert sockets.seen[-1].path == "/over-h2"
+
+
+def test_extended_connect_that_is_declined_does_not_look_granted(shared, shared_origin):
+    """An ordinary 200 of the origin would mean in HTTP/2 that the tunnel is there."""
+    with H2(shared.public) as client:
+        client.until(lambda f: isinstance(f, SettingsFrame) and "ACK" not in f.flags)
+        stream = extended_connect(client, shared.path("/status/200"), "chat")
+        assert client.reset_code(stream)
+        stream = extended_connect(client, shared.path("/status/404"), "chat")
+        assert dict(client.response(stream)[0][0])[":status"] == "404"
+        assert client.ask(shared.path("/status/200"))[0] == 200
 
 
 # ---- other protocols, and refusals ----
