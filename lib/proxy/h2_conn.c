@@ -1,45 +1,7 @@
-#include <proxy/h2_conn.h>
+#include <proxy/h2_conn_internal.h>
 #include <tunnel2/error.h>
 
 #define INTERIM_MAX 32 /* 1xx heads before a final one */
-
-/* DRAIN_NOTICE: GOAWAY without a last stream was sent, with a PING behind it; its answer proves that every
- * request sent before the notice was read has arrived (RFC 9113, 6.8). DRAIN_LAST: GOAWAY with the last
- * stream; the connection ends with the last of them. */
-typedef enum drain_state { DRAIN_NONE, DRAIN_NOTICE, DRAIN_LAST } drain_state;
-
-struct t2_h2_conn {
-  t2_proxy *proxy;
-  t2_conn *conn;
-  t2_h2 *h2;
-  t2_h2_conn_options options;
-  t2_h2_conn_ops ops;
-  void *user;
-  t2_leg opener; /* client: stands in for the stream that its `head` opens */
-  t2_timer timer;
-  uint64_t last_read_ms;
-  uint64_t last_stream_ms;
-  uint64_t written, written_ms; /* bytes that the peer took, and when the timer saw that last */
-  drain_state drain;
-  bool noticed;   /* the drain's PING was sent */
-  unsigned pings; /* not answered yet */
-  bool answered;  /* client: a response has come */
-  bool closing;
-  int error;
-  t2_reapable reapable;
-};
-
-/* A stream and the leg on it. */
-typedef struct h2_leg {
-  t2_h2_stream stream;
-  t2_leg leg;
-  t2_h2_conn *owner;
-  uint64_t stuck_ms; /* since when content waits that the peer does not take, as the timer saw it; 0: none */
-  /* Client: */
-  uint64_t opened_ms;
-  unsigned interim; /* 1xx heads so far */
-  t2_held *kept;    /* the request, with keep_max, until something of the answer has come */
-} h2_leg;
 
 void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server) {
   *options = (t2_h2_conn_options){.ping_interval_ms = 15000, .ping_timeout_ms = 30000, .at = T2_AT_UPLINK};
@@ -301,10 +263,6 @@ static void on_goaway(t2_h2 *h2, uint32_t code, void *user) {
   if (h2_conn->ops.on_going) h2_conn->ops.on_going(h2_conn, h2_conn->user);
 }
 
-static void ping(t2_h2_conn *h2_conn) {
-  if (t2_h2_ping(h2_conn->h2) == 0) h2_conn->pings++;
-}
-
 static void drain_last(t2_h2_conn *h2_conn) {
   h2_conn->drain = DRAIN_LAST;
   t2_h2_drain(h2_conn->h2, true);
@@ -368,6 +326,7 @@ void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n) {
   flush_requests(h2_conn);
   if (h2_conn->closing) return;
   h2_conn->last_read_ms = t2_loop_now(h2_conn->proxy->loop);
+  h2_conn->asked_ms = 0;
   t2_h2_tick(h2_conn->h2, h2_conn->last_read_ms);
   int err = t2_h2_feed(h2_conn->h2, bytes, n);
   if (err) part(h2_conn, err);
@@ -389,7 +348,7 @@ static bool parted(const t2_h2_conn *h2_conn) {
 static void follow_notice(t2_h2_conn *h2_conn, bool had_room) {
   if (h2_conn->drain != DRAIN_NOTICE || h2_conn->noticed || !had_room) return;
   h2_conn->noticed = true;
-  ping(h2_conn);
+  t2_h2_conn_ping(h2_conn);
   if (h2_conn->pings == 0) drain_last(h2_conn);
 }
 
@@ -443,63 +402,6 @@ static const t2_conn_ops conn_ops = {
     .on_close = on_conn_close,
 };
 
-/* ---- Liveness ---- */
-
-static void start_timer(t2_h2_conn *h2_conn) {
-  uint64_t ping_ms = h2_conn->options.ping_interval_ms, idle_ms = h2_conn->options.idle_timeout_ms;
-  uint64_t period = ping_ms && (!idle_ms || ping_ms < idle_ms) ? ping_ms : idle_ms;
-  uint64_t stuck_ms = h2_conn->options.stuck_timeout_ms / 2;
-  if (stuck_ms && (!period || stuck_ms < period)) period = stuck_ms;
-  if (period) t2_loop_timer_start(h2_conn->proxy->loop, &h2_conn->timer, period);
-}
-
-/* Resets what the peer takes nothing of though it has asked for it. In a tunnel silence is the user's
- * business.
- */
-static void reset_stuck(t2_h2_conn *h2_conn, uint64_t now) {
-  t2_h2_stream *stream = NULL;
-  while ((stream = t2_h2_stream_next(h2_conn->h2, stream))) {
-    h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
-    bool waits = t2_buf_len(&stream->out) && !(leg->leg.exchange && leg->leg.exchange->tunnel);
-    if (!waits)
-      leg->stuck_ms = 0;
-    else if (leg->stuck_ms == 0)
-      leg->stuck_ms = now;
-    else if (now - leg->stuck_ms >= h2_conn->options.stuck_timeout_ms)
-      t2_h2_stream_reset(stream, T2_H2_CANCEL);
-  }
-}
-
-/* Has the peer read nothing at all for so long, though there is something for it? */
-static bool is_stuck(t2_h2_conn *h2_conn, uint64_t now) {
-  uint64_t written = t2_conn_bytes_written(h2_conn->conn);
-  if (t2_conn_pending(h2_conn->conn) == 0 || written != h2_conn->written) h2_conn->written_ms = now;
-  h2_conn->written = written;
-  return now - h2_conn->written_ms >= h2_conn->options.stuck_timeout_ms;
-}
-
-static void on_timer(t2_timer *timer) {
-  t2_h2_conn *h2_conn = T2_CONTAINER_OF(timer, t2_h2_conn, timer);
-  t2_loop *loop = h2_conn->proxy->loop;
-  uint64_t now = t2_loop_now(loop), silent = now - h2_conn->last_read_ms;
-  const t2_h2_conn_options *o = &h2_conn->options;
-  if (h2_conn->closing) return;
-  bool gone = o->ping_interval_ms && o->ping_timeout_ms && silent >= o->ping_timeout_ms;
-  if (gone || (o->stuck_timeout_ms && is_stuck(h2_conn, now))) {
-    t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
-    return;
-  }
-  if (o->stuck_timeout_ms) reset_stuck(h2_conn, now);
-  if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
-      now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {
-    h2_conn->drain = DRAIN_LAST;
-    t2_h2_terminate(h2_conn->h2, T2_H2_NO_ERROR);
-  } else if (o->ping_interval_ms && silent >= o->ping_interval_ms) {
-    ping(h2_conn);
-  }
-  start_timer(h2_conn);
-}
-
 /* ---- Calls ---- */
 
 int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2_conn_options *options,
@@ -517,7 +419,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->user = user;
   h2_conn->opener.ops = &opener_ops[options->at];
   h2_conn->last_read_ms = h2_conn->last_stream_ms = h2_conn->written_ms = t2_loop_now(proxy->loop);
-  t2_timer_init(&h2_conn->timer, on_timer);
+  t2_timer_init(&h2_conn->timer, t2_h2_conn_on_timer);
   int err = t2_h2_new(&h2_conn->h2, proxy->loop->mem, &h2_conn->options.h2, &h2_callbacks, h2_conn);
   if (err) {
     t2_free(proxy->loop->mem, h2_conn);
@@ -527,7 +429,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->conn = conn;
   t2_conn_set_ops(conn, &conn_ops, h2_conn);
   t2_conn_wake(conn);
-  start_timer(h2_conn);
+  t2_h2_conn_start_timer(h2_conn);
   *out = h2_conn;
   return 0;
 }

@@ -131,6 +131,19 @@ static void test_peer_that_answers_pings_is_kept(void **state) {
   assert_false(end_of(s)->closed);
 }
 
+/* However the timer falls between its answers. */
+static void test_timeout_of_twice_the_interval_is_enough_for_a_peer_that_answers(void **state) {
+  setting *s = *state;
+  end_of(s)->options.ping_interval_ms = 200;
+  end_of(s)->options.ping_timeout_ms = 400;
+  open_raw(s, false);
+  for (size_t i = 0; i < 8; i++) {
+    expect_frames(s, FRAME_PING, i + 1, 0);
+    pong(s, i, 0);
+    assert_false(end_of(s)->closed);
+  }
+}
+
 /* Shorter than the interval of pings, which may be none at all. */
 static void test_idle_connection_is_closed_in_order(void **state) {
   setting *s = *state;
@@ -402,6 +415,7 @@ int main(void) {
       h2_test(test_request_after_the_last_word_is_not_taken),
       h2_test(test_silent_peer_is_pinged_and_then_given_up),
       h2_test(test_peer_that_answers_pings_is_kept),
+      h2_test(test_timeout_of_twice_the_interval_is_enough_for_a_peer_that_answers),
       h2_test(test_idle_connection_is_closed_in_order),
       h2_test(test_stream_that_the_peer_takes_nothing_of_is_reset),
       h2_test(test_stream_that_moves_on_now_and_then_is_kept),

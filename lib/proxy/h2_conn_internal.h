@@ -1,0 +1,55 @@
+/* What h2_conn.c (streams as legs) and h2_conn_life.c (is the peer still there?) share. Included by these two
+ * alone. */
+#ifndef T2_PROXY_H2_CONN_INTERNAL_H
+#define T2_PROXY_H2_CONN_INTERNAL_H
+
+#include <proxy/h2_conn.h>
+
+/* DRAIN_NOTICE: GOAWAY without a last stream was sent, with a PING behind it; its answer proves that every
+ * request sent before the notice was read has arrived (RFC 9113, 6.8). DRAIN_LAST: GOAWAY with the last
+ * stream; the connection ends with the last of them. */
+typedef enum drain_state { DRAIN_NONE, DRAIN_NOTICE, DRAIN_LAST } drain_state;
+
+struct t2_h2_conn {
+  t2_proxy *proxy;
+  t2_conn *conn;
+  t2_h2 *h2;
+  t2_h2_conn_options options;
+  t2_h2_conn_ops ops;
+  void *user;
+  t2_leg opener; /* client: stands in for the stream that its `head` opens */
+  t2_timer timer;
+  uint64_t last_read_ms;
+  uint64_t asked_ms; /* when the PING of this silence was sent; 0: none was */
+  uint64_t last_stream_ms;
+  uint64_t written, written_ms; /* bytes that the peer took, and when the timer saw that last */
+  drain_state drain;
+  bool noticed;   /* the drain's PING was sent */
+  unsigned pings; /* not answered yet */
+  bool answered;  /* client: a response has come */
+  bool closing;
+  int error;
+  t2_reapable reapable;
+};
+
+/* A stream and the leg on it. */
+typedef struct h2_leg {
+  t2_h2_stream stream;
+  t2_leg leg;
+  t2_h2_conn *owner;
+  uint64_t stuck_ms; /* since when content waits that the peer does not take, as the timer saw it; 0: none */
+  /* Client: */
+  uint64_t opened_ms;
+  unsigned interim; /* 1xx heads so far */
+  t2_held *kept;    /* the request, with keep_max, until something of the answer has come */
+} h2_leg;
+
+/* ---- h2_conn_life.c ---- */
+
+/* Sends a PING whose answer is counted. */
+void t2_h2_conn_ping(t2_h2_conn *h2_conn);
+/* Of what is due next: a PING, its answer, the end of an idle connection, a look at what is stuck. */
+void t2_h2_conn_start_timer(t2_h2_conn *h2_conn);
+void t2_h2_conn_on_timer(t2_timer *timer);
+
+#endif
