@@ -77,13 +77,13 @@ static const char *read_token(t2_app *app, const char *file) {
   return token;
 }
 
-void t2_app_token(t2_app *app, const char **token, const char *token_file) {
+void t2_app_token(t2_app *app, const char **token, const char *token_file, const char *options) {
   if (*token) return;
   t2_app_file_or_none(app, &token_file, T2_APP_TOKEN);
   if (token_file)
     *token = read_token(app, token_file);
   else
-    t2_app_require(app, "token or --token-file", NULL);
+    t2_app_require(app, options, NULL);
 }
 
 static bool is_loopback(const char *host) {

@@ -21,8 +21,9 @@ void t2_app_file(t2_app *app, const char **value, const char *option, const char
 /* The same for a file that may well be missing without --dev (a client's --ca: the system's are used). */
 void t2_app_file_or_none(t2_app *app, const char **value, const char *name);
 /* The token: *token as --token gave it, or the first line of token_file, or with --dev of the state
- * directory's; else it is missing. */
-void t2_app_token(t2_app *app, const char **token, const char *token_file);
+ * directory's; else it is missing, by the name of `options`. */
+#define T2_APP_TOKEN_OPTIONS "token or --token-file"
+void t2_app_token(t2_app *app, const char **token, const char *token_file, const char *options);
 /* Without --dev, value has to be given. */
 void t2_app_require(t2_app *app, const char *option, const char *value);
 /* With --dev, the address an option binds has to be a loopback one. value may be NULL. */

@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
   t2_app_dev_state(&p.app);
   t2_app_file(&p.app, &o->cert_file, "cert", T2_APP_CERT);
   t2_app_file(&p.app, &o->key_file, "key", T2_APP_KEY);
-  t2_app_token(&p.app, &o->token, p.given.token_file);
+  t2_app_token(&p.app, &o->token, p.given.token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_entry_complete(&p.app, &p.given);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = start(&p);

@@ -174,7 +174,7 @@ int main(int argc, char **argv) {
   if (status) return t2_app_run(&p.app, status);
   t2_app_dev_state(&p.app);
   t2_app_file_or_none(&p.app, &o->ca_file, T2_APP_CA);
-  t2_app_token(&p.app, &o->token, token_file);
+  t2_app_token(&p.app, &o->token, token_file, T2_APP_TOKEN_OPTIONS);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = run(&p);
   return t2_app_run(&p.app, status);

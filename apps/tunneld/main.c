@@ -162,7 +162,7 @@ static void complete(program *p) {
   t2_app_file(app, &p->options.tokens_file, "tokens", T2_APP_TOKENS);
   t2_app_loopback(app, "listen", p->options.address);
   if (!p->with_entry) return;
-  t2_app_token(app, &e->token, p->given.token_file);
+  t2_app_token(app, &e->token, p->given.token_file, "token-file");
   t2_app_entry_complete(app, &p->given);
 }
 

@@ -26,7 +26,17 @@ void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exc
   t2_entry_session_begin(&entry->uplinks.sessions, session);
 }
 
+static void log_refusal(const t2_request *request, const char *detail) {
+  const t2_exchange *exchange = request->exchange;
+  const t2_log *log = &exchange->proxy->loop->log;
+  const t2_log_pair pairs[] = {{"method", exchange->method}, {"request_id", exchange->request_id}};
+  if (t2_log_enabled(log, T2_LOG_DEBUG))
+    t2_log_write(log, T2_LOG_DEBUG, "entry", pairs, T2_COUNT_OF(pairs), "request refused: %s",
+                 detail ? detail : "out of memory");
+}
+
 static void refuse(const t2_request *request, int err, t2_problem_at at, const char *detail) {
+  log_refusal(request, detail);
   t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
 }
 
@@ -57,6 +67,7 @@ static bool may_pass(t2_entry *entry, const t2_request *request, t2_entry_sessio
     return true;
   }
   const t2_problem *problem = t2_problem_of(err, T2_AT_LOCAL);
+  log_refusal(request, t2_strerror(err));
   if (err == T2_ERR_AUTH)
     t2_exchange_refuse_with(request->exchange, problem, "user and password are needed",
                             T2_STR("www-authenticate"), T2_STR("Basic realm=\"tunnel\", charset=\"UTF-8\""));

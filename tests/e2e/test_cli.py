@@ -198,6 +198,14 @@ def test_second_tunneld_on_a_state_directory_ends_with_a_line(site):
     site.tunneld()
 
 
+def test_missing_token_is_named_by_options_that_there_are(tmp_path):
+    site = Site(tmp_path, own=True)
+    status, _, err = run("tunneld", "--state-dir", tmp_path / "s", "--entry", "--tokens", tmp_path / "tokens",
+                         *site.certificate())
+    line = one_line("tunneld", err)
+    assert status == 2 and "--token-file" in line and "--token " not in line
+
+
 def test_entry_that_cannot_be_told_is_bad_usage(tmp_path):
     site = Site(tmp_path, own=True)
     for option in ("--public", "--uplink"):

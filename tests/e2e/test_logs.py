@@ -52,6 +52,14 @@ def test_no_secret_in_logs_or_events(tmp_path, origin, form, own):
         site.close()
 
 
+def test_every_request_leaves_a_line_with_its_id(site, origin):
+    site.all(origin)
+    for path, host in ((site.path("/echo"), "a"), ("/session/nobody/", "a"), ("/", "elsewhere.example")):
+        request_id = f"id-of-{len(path)}-{host}"
+        ask(site.public, "GET", path, f"X-Request-Id: {request_id}", host=host)
+        assert f"request_id={request_id}" in site.programs[1].log()
+
+
 def test_json_lines_are_valid(site, origin):
     busy(site, origin, "--log-format", "json", "--log-level", "debug")
     for program in site.programs:
