@@ -67,7 +67,7 @@ static void pass_on(t2_client *client, const t2_client_route *route, t2_exchange
   else if (route->files)
     serve_files(route, exchange, head, end);
   else
-    t2_exchange_connect(exchange, t2_origin_leg(route->origin, exchange->upgrade), head, end, NULL,
+    t2_exchange_connect(exchange, t2_origin_leg(route->origin), head, end, NULL,
                         client->options.response_timeout_ms);
 }
 

@@ -287,13 +287,29 @@ const char *t2_status_phrase(int status) {
   return phrase ? phrase : "";
 }
 
-int t2_head_with(const t2_head *head, t2_str name, t2_str value, const t2_allocator *mem, t2_head *out) {
+/* All fields but those of the name, which may be empty. */
+static int view_without(const t2_head *head, t2_str name, const t2_allocator *mem, t2_head *out) {
   int err = 0;
   *out = *head;
   t2_fields_init(&out->fields, mem);
-  for (size_t i = 0; i < head->fields.n && err == 0; i++)
-    err = t2_fields_add(&out->fields, head->fields.list[i].name, head->fields.list[i].value);
+  for (size_t i = 0; i < head->fields.n && err == 0; i++) {
+    const t2_field *f = &head->fields.list[i];
+    if (t2_str_eq(f->name, name)) continue;
+    err = t2_fields_add(&out->fields, f->name, f->value);
+    if (err == 0) out->fields.list[out->fields.n - 1].sensitive = f->sensitive;
+  }
+  return err;
+}
+
+int t2_head_with(const t2_head *head, t2_str name, t2_str value, const t2_allocator *mem, t2_head *out) {
+  int err = view_without(head, T2_STR_NULL, mem, out);
   if (err == 0) err = t2_fields_add(&out->fields, name, value);
+  if (err) t2_fields_fini(&out->fields);
+  return err;
+}
+
+int t2_head_without(const t2_head *head, t2_str name, const t2_allocator *mem, t2_head *out) {
+  int err = view_without(head, name, mem, out);
   if (err) t2_fields_fini(&out->fields);
   return err;
 }

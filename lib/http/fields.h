@@ -75,6 +75,8 @@ void t2_head_free_copy(t2_head *head, const t2_allocator *mem);
 
 /* A view of the head with one more field; its own array is freed by t2_fields_fini. 0 or T2_ERR_NOMEM. */
 int t2_head_with(const t2_head *head, t2_str name, t2_str value, const t2_allocator *mem, t2_head *out);
+/* The same without the fields of that (lower-case) name. */
+int t2_head_without(const t2_head *head, t2_str name, const t2_allocator *mem, t2_head *out);
 
 /* Methods (RFC 9110, 9.2). */
 bool t2_method_is_safe(t2_str method);

@@ -1,6 +1,5 @@
 #include <proxy/dial_failure.h>
 #include <proxy/h1_client.h>
-#include <proxy/websocket.h>
 #include <tunnel2/error.h>
 
 #define LINGER_MS 2000
@@ -126,10 +125,12 @@ static bool says_empty(const t2_head *head) {
 static int write_request(t2_h1_client *client, const t2_head *head) {
   char key[T2_WEBSOCKET_KEY_LEN + 1];
   t2_head keyed;
+  client->accept[0] = '\0';
   bool keyless = client->upgrade && t2_websocket_is(head->protocol) &&
                  !t2_fields_get(&head->fields, T2_STR("sec-websocket-key"));
   if (!keyless) return t2_h1_write_request(&client->request, head, client->framing);
   t2_websocket_key(key);
+  t2_websocket_accept(t2_str_c(key), client->accept);
   int err = t2_head_with(head, T2_STR("sec-websocket-key"), t2_str_c(key), client->loop->mem, &keyed);
   if (err) return err;
   err = t2_h1_write_request(&client->request, &keyed, client->framing);
@@ -266,8 +267,16 @@ static int open_tunnel(t2_h1_client *client) {
   return err;
 }
 
+/* A key that was made here is nobody else's, and neither is what answers it. False: that does not. */
+static bool check_acceptance(const t2_h1_client *client, t2_head *head) {
+  if (head->status != 101 || !client->accept[0]) return true;
+  bool good = t2_websocket_is_accepted(&head->fields, client->accept);
+  t2_fields_remove(&head->fields, T2_STR("sec-websocket-accept"));
+  return good;
+}
+
 static void on_response_head(t2_h1_client *client, const t2_h1_event *event) {
-  const t2_head *head = event->head;
+  t2_head *head = event->head;
   if (head->status < 200 && head->status != 101) {
     if (++client->interim > INTERIM_MAX)
       fail(client, T2_ERR_PROTOCOL, "the origin sent interim responses without end");
@@ -277,6 +286,10 @@ static void on_response_head(t2_h1_client *client, const t2_h1_event *event) {
   }
   if (head->status == 101 && !client->upgrade) {
     fail(client, T2_ERR_PROTOCOL, "the origin switched protocols without being asked to");
+    return;
+  }
+  if (!check_acceptance(client, head)) {
+    fail(client, T2_ERR_PROTOCOL, "the origin accepted another WebSocket than it was asked for");
     return;
   }
   bool accepted = client->upgrade ? head->status == 101 : client->connect && head->status / 100 == 2;

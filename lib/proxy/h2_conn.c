@@ -163,6 +163,8 @@ static void on_upgraded(h2_leg *leg, t2_head *head, bool end) {
   head->status = 101;
   head->protocol = t2_str_c(leg->leg.exchange->protocol);
   head->content_length = -1;
+  /* It could only be that of a key which a server of HTTP/2 has no business with (RFC 8441, 5). */
+  if (!leg->owner->options.uplink) t2_fields_remove(&head->fields, T2_STR("sec-websocket-accept"));
   t2_exchange_head(&leg->leg, head, false);
   if (end) t2_exchange_end(&leg->leg, NULL);
 }
@@ -439,7 +441,10 @@ t2_leg *t2_h2_conn_leg(t2_h2_conn *h2_conn) {
 }
 
 bool t2_h2_conn_leg_upgrades(const t2_leg *leg) {
-  const t2_h2_conn *h2_conn = T2_CONTAINER_OF((t2_leg *)(uintptr_t)leg, t2_h2_conn, opener);
+  return t2_h2_conn_upgrades(T2_CONTAINER_OF((t2_leg *)(uintptr_t)leg, t2_h2_conn, opener));
+}
+
+bool t2_h2_conn_upgrades(const t2_h2_conn *h2_conn) {
   return t2_h2_peer_extended_connect(h2_conn->h2);
 }
 

@@ -60,6 +60,8 @@ void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n);
 t2_leg *t2_h2_conn_leg(t2_h2_conn *h2_conn);
 /* Of such a leg: can its request be an upgrade? Else it is to be declined (t2_exchange_decline_upgrade). */
 bool t2_h2_conn_leg_upgrades(const t2_leg *leg);
+/* The same of a connection whose peer's SETTINGS have come. */
+bool t2_h2_conn_upgrades(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_active(const t2_h2_conn *h2_conn);
 /* GOAWAY, finish what is under way, then close (on_close with 0). */

@@ -1,5 +1,6 @@
 #include <proxy/dial_failure.h>
 #include <proxy/h2_pool.h>
+#include <proxy/websocket.h>
 #include <tunnel2/error.h>
 
 #define REDIAL_MS 1000 /* after a failure, while there are connections that serve */
@@ -36,7 +37,8 @@ struct t2_h2_pool {
   t2_timer timer; /* `opening` is SETTLING; or else: a dial has failed, and requests wait */
   uint64_t dial_after_ms;
   uint64_t dials;
-  bool failing; /* the last dial failed, and that was logged */
+  bool failing;     /* the last dial failed, and that was logged */
+  bool no_upgrades; /* the connection opened last takes no extended CONNECT */
   bool closing;
   t2_reapable reapable;
 };
@@ -149,18 +151,44 @@ static t2_leg *pick(t2_h2_pool *pool) {
   return NULL;
 }
 
+static int step_aside(t2_leg *from, t2_leg *to, const t2_head *head, bool end) {
+  to->exchange = from->exchange;
+  to->upstream = true;
+  to->exchange->up = to;
+  from->exchange = NULL;
+  return to->ops->head(to, head, end);
+}
+
+static int ask_http1(t2_h2_pool *pool, t2_leg *from, const t2_head *head, bool end) {
+  if (!pool->ops.http1_leg) return T2_ERR_UNSUPPORTED;
+  return step_aside(from, pool->ops.http1_leg(pool, pool->user), head, end);
+}
+
+/* Its name has one spelling here, and it needs no key (RFC 8441, 5). */
+static int open_websocket(t2_h2_pool *pool, t2_leg *from, t2_leg *to, const t2_head *head, bool end) {
+  t2_head keyless;
+  int err = t2_head_without(head, T2_STR("sec-websocket-key"), pool->loop->mem, &keyless);
+  if (err) return err;
+  keyless.protocol = T2_STR("websocket");
+  err = step_aside(from, to, &keyless, end);
+  t2_fields_fini(&keyless.fields);
+  return err;
+}
+
 /* Opens a stream on the connection whose leg `to` is, for the exchange that `from` stands in. */
 static int open_stream(t2_h2_pool *pool, t2_leg *from, t2_leg *to, const t2_head *head, bool end) {
-  t2_exchange *exchange = from->exchange;
+  bool upgrade = from->exchange->upgrade;
   t2_head plain = *head;
-  if (exchange->upgrade && !t2_h2_conn_leg_upgrades(to)) return T2_ERR_UNSUPPORTED;
+  if (upgrade && !t2_h2_conn_leg_upgrades(to)) return ask_http1(pool, from, head, end);
   plain.scheme = pool->dial.tls ? T2_STR("https") : T2_STR("http");
   if (pool->options.host_header.n) plain.authority = pool->options.host_header;
-  to->exchange = exchange;
-  to->upstream = true;
-  exchange->up = to;
-  from->exchange = NULL;
-  return to->ops->head(to, &plain, end);
+  bool websocket = upgrade && t2_websocket_is(head->protocol);
+  return websocket ? open_websocket(pool, from, to, &plain, end) : step_aside(from, to, &plain, end);
+}
+
+/* What has been learnt holds while there is no connection to ask again. */
+static bool needs_http1(const t2_h2_pool *pool, const t2_exchange *exchange) {
+  return exchange->upgrade && pool->no_upgrades && pool->conn_count == 0 && pool->ops.http1_leg;
 }
 
 /* A request that comes from within a connection's callbacks, for the second time, waits until they are over.
@@ -168,6 +196,7 @@ static int open_stream(t2_h2_pool *pool, t2_leg *from, t2_leg *to, const t2_head
 static int opener_head(t2_leg *opener, const t2_head *head, bool end) {
   t2_h2_pool *pool = T2_CONTAINER_OF(opener, t2_h2_pool, opener);
   if (pool->closing) return T2_ERR_CANCELLED;
+  if (needs_http1(pool, opener->exchange)) return ask_http1(pool, opener, head, end);
   bool queue = pool->waiting_count || opener->exchange->repeated;
   t2_leg *to = queue ? NULL : pick(pool);
   return to ? open_stream(pool, opener, to, head, end) : enqueue(pool, opener, head, end);
@@ -249,9 +278,9 @@ static void opening_failed(t2_h2_pool *pool, int err, t2_problem_at at, const ch
 static void on_capacity(t2_h2_conn *h2, void *user) {
   pool_conn *conn = user;
   t2_h2_pool *pool = conn->pool;
-  (void)h2;
   if (pool->opening == conn) {
     conn->up = true;
+    pool->no_upgrades = !t2_h2_conn_upgrades(h2);
     pool->opening = NULL;
     t2_loop_timer_stop(pool->loop, &pool->timer);
     say_dialled(pool, 0, NULL);

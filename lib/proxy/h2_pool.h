@@ -6,6 +6,7 @@
  * Requests wait in a bounded queue while there is no connection with room; one connection is opened at a
  * time. A new one comes when the peer's SETTINGS_MAX_CONCURRENT_STREAMS are used up. A request that the peer
  * did not act on (REFUSED_STREAM, or beyond the last stream of a GOAWAY; RFC 9113, 8.7) is asked once more.
+ * An upgrade is asked by extended CONNECT (RFC 8441) where the origin's SETTINGS say that it takes that.
  */
 #ifndef T2_PROXY_H2_POOL_H
 #define T2_PROXY_H2_POOL_H
@@ -33,6 +34,8 @@ typedef struct t2_h2_pool_ops {
   /* TLS is there, but ALPN chose another protocol than h2, or none: conn is the callee's. What waits, and
    * what is still to come here, is given to the legs that http1_leg returns. NULL: it is an error. */
   void (*on_http1)(t2_h2_pool *pool, t2_conn *conn, void *user);
+  /* To such a leg upgrades are given as well that the origin does not take by HTTP/2. NULL: they fail with
+   * T2_ERR_UNSUPPORTED. */
   t2_leg *(*http1_leg)(t2_h2_pool *pool, void *user);
   /* The last call, after t2_h2_pool_close (perhaps from inside); freed later. */
   void (*on_gone)(t2_h2_pool *pool, void *user);

@@ -51,12 +51,11 @@ static t2_leg *http1_leg(t2_h2_pool *pool, void *user) {
   return t2_h1_pool_leg(origin->h1);
 }
 
-t2_leg *t2_origin_leg(t2_origin *origin, bool upgrade) {
+t2_leg *t2_origin_leg(t2_origin *origin) {
   if (!origin->h2) return t2_h1_pool_leg(origin->h1);
   if (!origin->h1) return t2_h2_pool_leg(origin->h2);
   size_t connections = t2_h1_pool_idle(origin->h1) + t2_h1_pool_active(origin->h1);
-  bool http1 = upgrade || (origin->speaks_http1 && connections);
-  return http1 ? t2_h1_pool_leg(origin->h1) : t2_h2_pool_leg(origin->h2);
+  return origin->speaks_http1 && connections ? t2_h1_pool_leg(origin->h1) : t2_h2_pool_leg(origin->h2);
 }
 
 /* ---- Life ---- */

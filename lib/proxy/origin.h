@@ -2,7 +2,8 @@
  * prior knowledge, or either over TLS.
  *
  * What an https origin speaks is learnt by ALPN when the first connection is there; an origin of HTTP/1.1 is
- * asked again once all connections to it are gone.
+ * asked again once all connections to it are gone. An upgrade that it does not take by HTTP/2 (RFC 8441) is
+ * asked over TLS by HTTP/1.1.
  */
 #ifndef T2_PROXY_ORIGIN_H
 #define T2_PROXY_ORIGIN_H
@@ -39,10 +40,9 @@ void t2_origin_tls_fini(t2_origin_tls *tls);
 /* Options are copied; the proxy outlives the origin. 0, T2_ERR_INVALID or T2_ERR_NOMEM. */
 int t2_origin_new(t2_origin **out, t2_proxy *proxy, const t2_origin_options *options,
                   t2_origin_gone_cb on_gone, void *user);
-/* A leg for one request, to be given to t2_exchange_connect at once. upgrade: an HTTP/1.1 Upgrade or an
- * extended CONNECT, which HTTP/2 origins mostly do not take: over TLS it is asked by HTTP/1.1. Never NULL;
- * failures are the exchange's, at T2_AT_ORIGIN. */
-t2_leg *t2_origin_leg(t2_origin *origin, bool upgrade);
+/* A leg for one request, to be given to t2_exchange_connect at once. Never NULL; failures are the exchange's,
+ * at T2_AT_ORIGIN. */
+t2_leg *t2_origin_leg(t2_origin *origin);
 /* Closes all connections, failing exchanges under way with T2_ERR_CANCELLED. */
 void t2_origin_close(t2_origin *origin);
 

@@ -39,3 +39,8 @@ void t2_websocket_accept(t2_str key, char accept[T2_WEBSOCKET_ACCEPT_LEN + 1]) {
   t2_sha1(text, n + sizeof(GUID) - 1, hash);
   encode(hash, sizeof(hash), accept);
 }
+
+bool t2_websocket_is_accepted(const t2_fields *fields, const char *accept) {
+  const t2_field *field = t2_fields_get(fields, T2_STR("sec-websocket-accept"));
+  return field && t2_fields_count(fields, field->name) == 1 && t2_str_eq(field->value, t2_str_c(accept));
+}

@@ -14,4 +14,7 @@ void t2_websocket_key(char key[T2_WEBSOCKET_KEY_LEN + 1]);
 /* The Sec-WebSocket-Accept that answers it, NUL-terminated. key is of any length up to T2_WEBSOCKET_KEY_LEN.
  */
 void t2_websocket_accept(t2_str key, char accept[T2_WEBSOCKET_ACCEPT_LEN + 1]);
+/* Do the fields of a response have that acceptance, and no other? (RFC 6455, 4.1) */
+bool t2_websocket_is_accepted(const t2_fields *fields, const char *accept);
+
 #endif

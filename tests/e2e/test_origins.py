@@ -215,22 +215,30 @@ def test_http2_upgrade_to_an_origin_that_has_none(plain_site, make):
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_http2_upgrade_is_an_extended_connect(plain_site, make, pair, tls):
-    """By RFC 8441 where there is only HTTP/2; over TLS an origin is asked by HTTP/1.1, which this one does not speak."""
+    """By RFC 8441, of whatever protocol."""
     origin = make(pair if tls else None, extended_connect=True)
     asker = serve(plain_site, origin.target, *(["--origin-insecure"] if tls else []))
     assert asker("GET", "/inspect").status == 200  # the uplink's SETTINGS have come
     with Client(plain_site.public) as client:
-        client.request("GET", asker.prefix + "/tunnel", "Connection: upgrade", "Upgrade: anything")
+        client.request("GET", asker.prefix + "/tunnel", "Connection: upgrade", "Upgrade: anything/2")
         response = client.final_head()
-        assert response.status == (502 if tls else 101), response
-        if not tls:
-            assert response.fields.get("upgrade") == "anything"
-            for word in (b"one", b"another"):
-                client.send(word)
-                assert client.wire.exactly(len(word)) == word
-            client.sock.shutdown(socket.SHUT_WR)
-            assert client.rest() == b""
-            assert origin.requests_for("/tunnel")[0].fields[":protocol"] == "anything"
+        assert response.status == 101 and response.fields.get("upgrade") == "anything/2"
+        for word in (b"one", b"another"):
+            client.send(word)
+            assert client.wire.exactly(len(word)) == word
+        client.sock.shutdown(socket.SHUT_WR)
+        assert client.rest() == b""
+        assert origin.requests_for("/tunnel")[0].fields[":protocol"] == "anything/2"
+
+
+def test_http2_alone_without_extended_connect_takes_no_upgrade(plain_site, make, pair):
+    """Over TLS it is asked by HTTP/1.1, which this one does not speak."""
+    asker = serve(plain_site, make(pair).target, "--origin-insecure")
+    assert asker("GET", "/inspect").status == 200
+    assert asker("GET", "/tunnel", "Connection: upgrade", "Upgrade: anything").status == 502
+    asker = serve(plain_site, make().target)
+    assert asker("GET", "/inspect").status == 200
+    assert asker("GET", "/tunnel", "Connection: upgrade", "Upgrade: anything").status == 501
 
 
 def test_http2_origin_that_goes_and_comes_back(plain_site, make):

@@ -160,6 +160,34 @@ static void test_a_head_begins_without_a_length(void **state) {
   t2_head_fini(&head);
 }
 
+static void view_a_head(t2_test_mem *mem, void *user) {
+  t2_head head, more, less;
+  t2_head_init(&head, &mem->hook);
+  if (t2_fields_add(&head.fields, T2_STR("a"), T2_STR("1")) ||
+      t2_fields_add(&head.fields, T2_STR("b"), T2_STR("2")) ||
+      t2_fields_add(&head.fields, T2_STR("a"), T2_STR("3"))) {
+    t2_head_fini(&head);
+    return;
+  }
+  head.fields.list[1].sensitive = true;
+  if (t2_head_with(&head, T2_STR("c"), T2_STR("4"), &mem->hook, &more) == 0) {
+    assert_int_equal(more.fields.n, 4);
+    assert_true(more.fields.list[1].sensitive);
+    t2_fields_fini(&more.fields);
+  }
+  if (t2_head_without(&head, T2_STR("a"), &mem->hook, &less) == 0) {
+    assert_int_equal(less.fields.n, 1);
+    assert_true(less.fields.list[0].sensitive);
+    t2_fields_fini(&less.fields);
+  }
+  assert_int_equal(head.fields.n, 3);
+  t2_head_fini(&head);
+}
+
+static void test_views_with_a_field_more_or_less_leave_the_head_alone(void **state) {
+  assert_true(t2_test_mem_fail_each(view_a_head, NULL) > 0);
+}
+
 static void copy_a_head(t2_test_mem *mem, void *user) {
   t2_head head;
   char text[] = "POST"
@@ -248,6 +276,7 @@ int main(void) {
       cmocka_unit_test(test_authority_is_a_host_with_an_optional_port),
       cmocka_unit_test(test_origin_form_has_no_space_fragment_or_control_byte),
       cmocka_unit_test(test_a_head_begins_without_a_length),
+      cmocka_unit_test(test_views_with_a_field_more_or_less_leave_the_head_alone),
       cmocka_unit_test(test_a_copy_stands_on_its_own),
       cmocka_unit_test(test_methods),
       cmocka_unit_test(test_status_phrases),

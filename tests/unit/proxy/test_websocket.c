@@ -32,12 +32,25 @@ static void test_the_protocol_is_named_in_any_case(void **state) {
   assert_false(t2_websocket_is(T2_STR_NULL));
 }
 
+static void test_acceptance_is_that_of_the_key_and_there_is_one(void **state) {
+  t2_fields fields;
+  t2_fields_init(&fields, NULL);
+  assert_false(t2_websocket_is_accepted(&fields, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  t2_fields_add(&fields, T2_STR("sec-websocket-accept"), T2_STR("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  assert_true(t2_websocket_is_accepted(&fields, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  assert_false(t2_websocket_is_accepted(&fields, "S3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  t2_fields_add(&fields, T2_STR("sec-websocket-accept"), T2_STR("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  assert_false(t2_websocket_is_accepted(&fields, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+  t2_fields_fini(&fields);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_acceptance_is_that_of_the_rfc),
       cmocka_unit_test(test_keys_are_16_random_bytes_in_base64),
       cmocka_unit_test(test_longer_keys_are_cut),
       cmocka_unit_test(test_the_protocol_is_named_in_any_case),
+      cmocka_unit_test(test_acceptance_is_that_of_the_key_and_there_is_one),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
