@@ -62,6 +62,7 @@ typedef struct t2_head {
   /* both */
   int64_t content_length; /* -1: not given */
   uint8_t version_minor;  /* HTTP/1.x: 0 or 1 as received; 1 for anything later */
+  bool http2;             /* received by HTTP/2 */
   t2_fields fields;
 } t2_head;
 

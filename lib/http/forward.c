@@ -76,11 +76,17 @@ static int pass(const t2_field *f, t2_head *out) {
 
 /* ---- Via ---- */
 
+/* By which it was received (RFC 9110, 7.6.3). */
+static t2_str version_of(const t2_head *in) {
+  if (in->http2) return T2_STR("2 ");
+  return in->version_minor ? T2_STR("1.1 ") : T2_STR("1.0 ");
+}
+
 /* The pseudonym as a token, which it is; "-" where a character is none. */
 static int add_via(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) {
   scratch_text text;
   text_begin(&text, scratch);
-  text_put(&text, in->version_minor ? T2_STR("1.1 ") : T2_STR("1.0 "));
+  text_put(&text, version_of(in));
   for (size_t i = 0; i < by.n; i++)
     text_put(&text, t2_char_is((uint8_t)by.p[i], T2_CHAR_TOKEN) ? t2_str_of(by.p + i, 1) : T2_STR("-"));
   if (by.n == 0) text_put(&text, T2_STR("-"));

@@ -24,7 +24,8 @@ typedef struct t2_forward {
  * to `scratch` (reset by the callee, so one per use). 0 or T2_ERR_NOMEM. in->fields no longer has Connection
  * itself, so the parser has already left out what it named. */
 int t2_forward_request(const t2_head *in, const t2_forward *how, t2_head *out, t2_buf *scratch);
-/* The same for a response: hop-by-hop fields out, Via appended. */
+/* The same for a response: hop-by-hop fields out, Via appended. Via names the version by which the message
+ * was received. */
 int t2_forward_response(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch);
 /* The request id in effect: the request's own x-request-id if it is 1..T2_REQUEST_ID_MAX of visible ASCII,
  * else empty. */

@@ -14,6 +14,7 @@ static void incoming_reset(t2_h2 *h2) {
   in->too_large = in->no_memory = in->malformed = false;
   in->host = T2_STR_NULL;
   t2_head_reset(&in->head);
+  in->head.http2 = true;
 }
 
 void t2_h2_incoming_fini(t2_h2 *h2) {

@@ -58,6 +58,11 @@ def test_curl_by_prior_knowledge(shared):
     assert out.stdout == "2 200", out.stderr
 
 
+def test_via_names_http2_both_ways(client, shared):
+    _, fields, content = client.ask(shared.path("/inspect"))
+    assert dict(json.loads(content)["fields"])["via"] == "2 east" and fields["via"] == "2 east"
+
+
 def test_preface_in_pieces(shared):
     with connect(shared) as client:
         assert client.ask(shared.path("/status/200"))[0] == 200

@@ -130,6 +130,20 @@ static void test_forwarded_quotes_what_is_no_token(void **state) {
   end(&f);
 }
 
+static void test_via_names_the_version_that_it_came_by(void **state) {
+  for (int response = 0; response < 2; response++) {
+    fixture f;
+    begin(&f);
+    f.in.http2 = true;
+    if (response)
+      assert_int_equal(t2_forward_response(&f.in, f.how.by, &f.out, &f.scratch), 0);
+    else
+      forward(&f);
+    expect(&f, "via", 1, "2 entry-1");
+    end(&f);
+  }
+}
+
 static void test_values_from_outside_break_no_field(void **state) {
   fixture f;
   begin(&f);
@@ -305,6 +319,7 @@ int main(void) {
       cmocka_unit_test(test_te_trailers_passes),
       cmocka_unit_test(test_forwarding_fields_of_an_ipv4_peer),
       cmocka_unit_test(test_forwarded_quotes_what_is_no_token),
+      cmocka_unit_test(test_via_names_the_version_that_it_came_by),
       cmocka_unit_test(test_values_from_outside_break_no_field),
       cmocka_unit_test(test_nobody_known_is_unknown),
       cmocka_unit_test(test_forged_forwarding_fields_are_dropped),
