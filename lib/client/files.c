@@ -7,6 +7,7 @@
 #include <http/file_path.h>
 #include <http/http_date.h>
 #include <http/select.h>
+#include <proxy/answer.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <tunnel2/error.h>
@@ -168,6 +169,7 @@ static int answer_head(t2_leg *leg, const t2_head *request, bool end) {
   head.status = a->selection.status;
   head.content_length = content ? (int64_t)a->selection.length : -1;
   int err = content ? add_type(a, &head) : 0;
+  if (err == 0) err = t2_answer_date(leg->exchange->proxy, &head.fields);
   if (err == 0 && a->fd >= 0) err = add_validators(a, &head, date);
   if (err == 0 && a->selection.status == 206) err = add_range(a, &head, range);
   bool empty = !content || a->selection.length == 0 || leg->exchange->head_request;

@@ -1,3 +1,4 @@
+#include <proxy/answer.h>
 #include <proxy/call.h>
 #include <tunnel2/error.h>
 
@@ -56,10 +57,7 @@ void t2_call_problem_with(t2_call *call, const t2_problem *problem, const char *
     t2_loop_reap(proxy->loop, &call->reapable, free_call);
     return;
   }
-  t2_head_reset(head);
-  t2_buf_reset(&proxy->problem_body);
-  int err = t2_problem_write(problem, detail, t2_str_c(proxy->by), t2_str_c(call->leg.exchange->request_id),
-                             head, &proxy->problem_text, &proxy->problem_body);
+  int err = t2_answer_problem(proxy, problem, detail, t2_str_c(call->leg.exchange->request_id));
   if (err == 0 && name.n) err = t2_fields_add(&head->fields, name, value);
   if (err) {
     call->replied = true;
@@ -89,6 +87,7 @@ void t2_call_reply(t2_call *call, int status, const char *content_type, const t2
   int err = 0;
   if (content_type) err = t2_fields_add(&head.fields, T2_STR("content-type"), t2_str_c(content_type));
   if (err == 0) err = t2_fields_add(&head.fields, T2_STR("cache-control"), T2_STR("no-store"));
+  if (err == 0) err = t2_answer_date(call->proxy, &head.fields);
   for (size_t i = 0; extra && i < extra->n && err == 0; i++)
     err = t2_fields_add(&head.fields, extra->list[i].name, extra->list[i].value);
   if (err) {

@@ -1,5 +1,5 @@
 #include <base/random.h>
-#include <proxy/exchange.h>
+#include <proxy/answer.h>
 #include <string.h>
 #include <tunnel2/error.h>
 
@@ -139,11 +139,8 @@ static int answer_problem(t2_exchange *exchange, const t2_problem *problem, cons
   t2_proxy *proxy = exchange->proxy;
   t2_leg *down = exchange->down;
   t2_head *head = &proxy->problem_scratch;
-  t2_buf *body = &proxy->problem_body;
-  t2_head_reset(head);
-  t2_buf_reset(body);
-  int err = t2_problem_write(problem, detail, t2_str_c(proxy->by), t2_str_c(exchange->request_id), head,
-                             &proxy->problem_text, body);
+  const t2_buf *body = &proxy->problem_body;
+  int err = t2_answer_problem(proxy, problem, detail, t2_str_c(exchange->request_id));
   if (err == 0 && extra) err = t2_fields_add(&head->fields, extra->name, extra->value);
   if (err) return err;
   exchange->status = problem->status;

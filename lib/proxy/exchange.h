@@ -20,6 +20,7 @@
 
 #include <base/wheel.h>
 #include <http/forward.h>
+#include <http/http_date.h>
 #include <http/problem.h>
 #include <net/loop.h>
 #include <proxy/held.h>
@@ -75,6 +76,8 @@ struct t2_proxy {
   t2_buf text_scratch;
   t2_head problem_scratch;
   t2_buf problem_text, problem_body;
+  char date[T2_HTTP_DATE_LEN + 1]; /* of answers made here; "": none yet */
+  int64_t date_seconds;            /* when that is */
 };
 
 void t2_proxy_init(t2_proxy *proxy, t2_loop *loop, const char *by);

@@ -1,3 +1,4 @@
+#include <proxy/answer.h>
 #include <proxy/h1_server.h>
 #include <proxy/websocket.h>
 #include <tunnel2/error.h>
@@ -82,13 +83,9 @@ static void end_connection(t2_h1_server *server) {
 /* An answer that no exchange stands behind: to what is no request. */
 static void answer_error(t2_h1_server *server, int status, const char *detail) {
   t2_proxy *proxy = server->proxy;
-  t2_head *head = &proxy->problem_scratch;
-  t2_head_reset(head);
-  t2_buf_reset(&proxy->problem_body);
-  if (t2_problem_write(t2_problem_of_status(status), detail, t2_str_c(proxy->by), T2_STR_NULL, head,
-                       &proxy->problem_text, &proxy->problem_body) == 0) {
+  if (t2_answer_problem(proxy, t2_problem_of_status(status), detail, T2_STR_NULL) == 0) {
     t2_buf *out = t2_conn_out(server->conn);
-    (void)t2_h1_write_response(out, head, T2_H1_FRAMING_LENGTH, true, false);
+    (void)t2_h1_write_response(out, &proxy->problem_scratch, T2_H1_FRAMING_LENGTH, true, false);
     t2_buf_append(out, t2_buf_head(&proxy->problem_body), t2_buf_len(&proxy->problem_body));
     t2_conn_wake(server->conn);
   }

@@ -1,4 +1,5 @@
 """What the public sees when something is missing or breaks: a problem document with Proxy-Status, or a visible cut."""
+import email.utils
 import json
 import re
 import socket
@@ -19,6 +20,7 @@ def problem(response, status, error=None):
     assert document["status"] == status and document["title"] and document["type"]
     assert response.fields.get("cache-control") == "no-store"
     assert response.fields.get("x-request-id")
+    assert abs(email.utils.parsedate_to_datetime(response.fields.get("date")).timestamp() - time.time()) < 5
     if error:
         status_field = response.fields.get("proxy-status", "")
         assert re.search(rf"(^|;)\s*error={error}\b", status_field), status_field

@@ -71,6 +71,7 @@ def test_file(served):
     assert fields.get("content-type") == "text/plain; charset=utf-8" and fields.get("content-length") == "5"
     assert fields.get("accept-ranges") == "bytes" and re.fullmatch(r'"[0-9a-f.\-]+"', fields.get("etag"))
     assert email.utils.parsedate_to_datetime(fields.get("last-modified"))
+    assert email.utils.parsedate_to_datetime(fields.get("date"))
     assert fields.get("x-content-type-options") == "nosniff"
 
 
