@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <tunnel2/error.h>
 
-#define TOKEN_FILE_MAX 4096
+#define SECRET_FILE_MAX 4096
 
 const char *t2_app_path(t2_app *app, const char *dir, const char *name) {
   return t2_app_own(app, t2_path_join(NULL, dir, name));
@@ -58,32 +58,40 @@ void t2_app_require(t2_app *app, const char *option, const char *value) {
 }
 
 /* The first line of the file, owned by the app. */
-static const char *read_token(t2_app *app, const char *file) {
-  const char *token = NULL;
+static const char *read_secret(t2_app *app, const char *what, const char *file) {
+  const char *secret = NULL;
   t2_buf text;
 
   t2_buf_init(&text, NULL);
-  int rc = t2_file_read(file, TOKEN_FILE_MAX, &text);
+  int rc = t2_file_read(file, SECRET_FILE_MAX, &text);
   t2_str all = t2_str_of((const char *)t2_buf_head(&text), t2_buf_len(&text)), line = T2_STR_NULL;
   if (rc)
-    t2_app_note(app, T2_APP_FAILED, "token file %s: %s", file, t2_strerror(rc));
+    t2_app_note(app, T2_APP_FAILED, "%s file %s: %s", what, file, t2_strerror(rc));
   else if (!t2_str_next(&all, '\n', &line))
-    t2_app_note(app, T2_APP_FAILED, "token file %s: there is no token in it", file);
+    t2_app_note(app, T2_APP_FAILED, "%s file %s: there is no %s in it", what, file, what);
   else
-    token =
+    secret =
         t2_app_own(app, t2_strndup(NULL, line.p, line.n && line.p[line.n - 1] == '\r' ? line.n - 1 : line.n));
   if (text.data) t2_memzero(text.data, text.cap);
   t2_buf_fini(&text);
-  return token;
+  return secret;
 }
 
 void t2_app_token(t2_app *app, const char **token, const char *token_file, const char *options) {
   if (*token) return;
   t2_app_file_or_none(app, &token_file, T2_APP_TOKEN);
   if (token_file)
-    *token = read_token(app, token_file);
+    *token = read_secret(app, "token", token_file);
   else
     t2_app_require(app, options, NULL);
+}
+
+void t2_app_password(t2_app *app, const char **password, const char *file) {
+  if (!file) return;
+  if (*password)
+    t2_app_note(app, T2_APP_USAGE, "--basic-auth and --basic-auth-file: one of them is taken");
+  else
+    *password = read_secret(app, "password", file);
 }
 
 static bool is_loopback(const char *host) {

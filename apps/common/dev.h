@@ -24,6 +24,8 @@ void t2_app_file_or_none(t2_app *app, const char **value, const char *name);
  * directory's; else it is missing, by the name of `options`. */
 #define T2_APP_TOKEN_OPTIONS "token or --token-file"
 void t2_app_token(t2_app *app, const char **token, const char *token_file, const char *options);
+/* USER:PASSWORD: *password as --basic-auth gave it, or the first line of the file, which may be NULL. */
+void t2_app_password(t2_app *app, const char **password, const char *file);
 /* Without --dev, value has to be given. */
 void t2_app_require(t2_app *app, const char *option, const char *value);
 /* With --dev, the address an option binds has to be a loopback one. value may be NULL. */

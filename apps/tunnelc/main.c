@@ -118,7 +118,7 @@ static int run(program *p) {
 
 int main(int argc, char **argv) {
   program p = {0};
-  const char *operands[2] = {NULL, NULL}, *token_file = NULL;
+  const char *operands[2] = {NULL, NULL}, *token_file = NULL, *password_file = NULL;
   const subcommand *command = NULL;
   t2_client_options *o = &p.options;
   t2_client_options_init(o);
@@ -146,6 +146,7 @@ int main(int argc, char **argv) {
       {"allow-ip", T2_CLI_LIST, &p.allowed, "CIDR", "who of the public may ask; repeated (all)", 0, 0},
       {"basic-auth", T2_CLI_TEXT, &o->basic_auth, "USER:PASSWORD",
        "asked of the public by the entry; other users of this machine see it", 0, 0},
+      {"basic-auth-file", T2_CLI_TEXT, &password_file, "FILE", "the same from the first line of it", 0, 0},
       {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp, udp: the public port asked for (any)", 1,
        65535},
       {"proxy-protocol", T2_CLI_FLAG, &o->proxy_protocol, NULL,
@@ -175,6 +176,7 @@ int main(int argc, char **argv) {
   t2_app_dev_state(&p.app);
   t2_app_file_or_none(&p.app, &o->ca_file, T2_APP_CA);
   t2_app_token(&p.app, &o->token, token_file, T2_APP_TOKEN_OPTIONS);
+  t2_app_password(&p.app, &o->basic_auth, password_file);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = run(&p);
   return t2_app_run(&p.app, status);

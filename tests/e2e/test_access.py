@@ -179,6 +179,26 @@ def test_user_and_password_are_asked_for(shared, shared_origin):
     client.stop()
 
 
+def test_password_from_a_file(shared, shared_origin, tmp_path):
+    file = tmp_path / "password"
+    file.write_text("ann:open sesame\nnot this\n")
+    client = shared.tunnelc(shared_origin.target, "--basic-auth-file", file, session="filed")
+    assert ask(shared.public, "GET", "/session/filed/inspect").status == 401
+    assert ask(shared.public, "GET", "/session/filed/inspect", basic("ann:open sesame")).status == 200
+    client.stop()
+
+
+@pytest.mark.parametrize("content, more, status, said", [
+    (None, [], 1, "password file"), ("", [], 1, "no password in it"), ("nocolon\n", [], 2, "USER:PASSWORD"),
+    ("ann:open\n", ["--basic-auth", "ann:open"], 2, "one of them")])
+def test_password_files_that_are_none(tmp_path, shared, content, more, status, said):
+    file = tmp_path / "password"
+    if content is not None:
+        file.write_text(content)
+    done = run("tunnelc", "http", "1", "--dev", "--state-dir", shared.state, "--basic-auth-file", file, *more)
+    assert done[0] == status and said in done[2]
+
+
 def test_guessing_is_slowed_down(shared, shared_origin):
     client = shared.tunnelc(shared_origin.target, "--basic-auth", "ann:open", session="guessed")
     with Client(shared.public) as asker:
