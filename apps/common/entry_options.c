@@ -26,6 +26,14 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "without a datagram of a remote address (60)", 1, 86400},
       {"udp-flows", T2_CLI_NUMBER, &entry->udp_flows, "N",
        "remote addresses at once, of all UDP sessions (10000)", 1, 1000000},
+      {"h2-max-streams", T2_CLI_NUMBER, &entry->h2_streams, "N",
+       "requests at once on a public HTTP/2 connection (128)", 1, 1000},
+      {"h2-window", T2_CLI_NUMBER, &entry->h2_window, "BYTES",
+       "of each one's content that wait for its origin (131072)", 16384, 16777216},
+      {"h2-max-header-list", T2_CLI_NUMBER, &entry->h2_head, "BYTES",
+       "of a head, by public HTTP/2 (65536, which is the most)", 4096, 65536},
+      {"h2-flood-factor", T2_CLI_NUMBER, &entry->h2_factor, "N",
+       "so many times the resets, PINGs, SETTINGS and the like (1)", 1, 1000},
       {"trusted-proxy", T2_CLI_LIST, &entry->proxies, "CIDR",
        "whose Forwarded and X-Forwarded-* are believed; repeated (nobody's)", 0, 0},
       {"accept-proxy-protocol", T2_CLI_FLAG, &o->accept_proxy_protocol, NULL,
@@ -42,6 +50,10 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
 
   t2_entry_options_init(o);
   entry->udp_flows = o->udp_flows_max;
+  entry->h2_streams = o->h2_streams_max;
+  entry->h2_window = o->h2_window;
+  entry->h2_head = o->h2_head_max;
+  entry->h2_factor = o->h2_flood_factor;
   o->control = NULL;
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);
@@ -90,6 +102,10 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
   if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
   o->udp_flows_max = entry->udp_flows;
+  o->h2_streams_max = entry->h2_streams;
+  o->h2_window = entry->h2_window;
+  o->h2_head_max = entry->h2_head;
+  o->h2_flood_factor = entry->h2_factor;
   o->trusted_proxies = entry->proxies.items;
   o->trusted_proxy_count = entry->proxies.n;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);
@@ -97,4 +113,22 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   t2_app_loopback(app, "public", o->public_address);
   t2_app_loopback(app, "public-tls", o->public_tls_address);
   t2_app_loopback(app, "uplink", o->uplink_address);
+}
+
+int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_event, void *user,
+                       t2_entry **entry) {
+  char detail[512] = "";
+  t2_entry_options *o = &given->options;
+
+  o->log = app->log;
+  o->log_user = app->log_user;
+  o->log_level = app->log_level;
+  o->state_dir = app->state_dir;
+  o->on_event = on_event;
+  o->user = user;
+  int err = t2_entry_new(entry, &app->loop, o, detail, sizeof(detail));
+  if (err == 0) err = t2_entry_start(*entry);
+  const char *reason = *detail ? detail : t2_strerror(err);
+  if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(app, "%s", reason);
+  return err ? t2_app_fail(app, "%s", reason) : T2_APP_OK;
 }

@@ -10,7 +10,7 @@
 typedef struct t2_app_entry {
   t2_entry_options options;
   const char *token_file;
-  unsigned udp_flows;
+  unsigned udp_flows, h2_streams, h2_window, h2_head, h2_factor;
   const char *tcp_ports, *udp_ports; /* "A-B" */
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */
@@ -22,5 +22,9 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
 /* After the command line was read, as the calls of dev.h: completes the options, but for cert_file, key_file
  * and the token. What is wrong is noted. */
 void t2_app_entry_complete(t2_app *app, t2_app_entry *entry);
+/* Makes the entry and starts it, with the app's log and state directory. 0, or the status to exit with, when
+ * it has been said why. */
+int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_event, void *user,
+                       t2_entry **entry);
 
 #endif

@@ -73,28 +73,14 @@ static int on_reload(void *user, char *detail, size_t size) {
 
 static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload};
 
-static int start(program *p) {
-  char detail[512] = "";
-  t2_entry_options *o = &p->given.options;
-  o->log = p->app.log;
-  o->log_user = p->app.log_user;
-  o->log_level = p->app.log_level;
-  o->state_dir = p->app.state_dir;
-  o->on_event = on_event;
-  o->user = p;
-  int err = t2_entry_new(&p->entry, &p->app.loop, o, detail, sizeof(detail));
-  const char *reason = *detail ? detail : t2_strerror(err);
-  if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(&p->app, "%s", reason);
-  if (err == 0) err = t2_entry_start(p->entry);
-  return err ? t2_app_fail(&p->app, "%s", reason) : T2_APP_OK;
-}
-
 int main(int argc, char **argv) {
   program p = {0};
   t2_entry_options *o = &p.given.options;
   const t2_cli_option own[] = {
       {"cert", T2_CLI_TEXT, &o->cert_file, "FILE", "certificate chain of --uplink, PEM", 0, 0},
       {"key", T2_CLI_TEXT, &o->key_file, "FILE", "its key, PEM", 0, 0},
+      {"tls-min", T2_CLI_CHOICE, &o->tls_min, "1.2|1.3", "the oldest TLS of the public and of clients (1.2)",
+       0, 0},
       {"token", T2_CLI_TEXT, &o->token, "TOKEN", "for the control plane; other users of this machine see it",
        0, 0},
   };
@@ -116,6 +102,6 @@ int main(int argc, char **argv) {
   t2_app_token(&p.app, &o->token, p.given.token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_entry_complete(&p.app, &p.given);
   status = t2_app_start(&p.app, &ops, &p);
-  if (status == 0) status = start(&p);
+  if (status == 0) status = t2_app_entry_start(&p.app, &p.given, on_event, &p, &p.entry);
   return t2_app_run(&p.app, status);
 }

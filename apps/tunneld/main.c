@@ -106,12 +106,6 @@ static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on
 
 /* ---- The start ---- */
 
-static int failed(const t2_app *app, int err, const char *detail) {
-  const char *reason = *detail ? detail : t2_strerror(err);
-  bool usage = err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED;
-  return usage ? t2_app_usage(app, "%s", reason) : t2_app_fail(app, "%s", reason);
-}
-
 static int start_control(program *p) {
   char detail[512] = "";
   t2_control_options *o = &p->options;
@@ -122,26 +116,21 @@ static int start_control(program *p) {
   o->on_event = on_control_event;
   o->user = p;
   int err = t2_control_new(&p->control, &p->app.loop, o, detail, sizeof(detail));
-  return err ? failed(&p->app, err, detail) : T2_APP_OK;
+  const char *reason = *detail ? detail : t2_strerror(err);
+  if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(&p->app, "%s", reason);
+  return err ? t2_app_fail(&p->app, "%s", reason) : T2_APP_OK;
 }
 
 /* It talks to the control plane like any other: over TLS, at its address. */
 static int start_entry(program *p) {
-  char detail[512] = "", url[128];
+  char url[128];
   t2_entry_options *o = &p->given.options;
   snprintf(url, sizeof(url), "https://%s", t2_control_address(p->control));
   if (!o->control) o->control = url;
-  o->log = p->app.log;
-  o->log_user = p->app.log_user;
-  o->log_level = p->app.log_level;
-  o->state_dir = p->app.state_dir;
   o->cert_file = p->options.cert_file;
   o->key_file = p->options.key_file;
-  o->on_event = on_entry_event;
-  o->user = p;
-  int err = t2_entry_new(&p->entry, &p->app.loop, o, detail, sizeof(detail));
-  if (err == 0) err = t2_entry_start(p->entry);
-  return err ? failed(&p->app, err, detail) : T2_APP_OK;
+  o->tls_min = p->options.tls_min;
+  return t2_app_entry_start(&p->app, &p->given, on_entry_event, p, &p->entry);
 }
 
 static int start(program *p) {
@@ -174,6 +163,7 @@ int main(int argc, char **argv) {
       {"listen", T2_CLI_TEXT, &o->address, "HOST:PORT", "the control API (127.0.0.1:12002)", 0, 0},
       {"cert", T2_CLI_TEXT, &o->cert_file, "FILE", "certificate chain, PEM", 0, 0},
       {"key", T2_CLI_TEXT, &o->key_file, "FILE", "its key, PEM", 0, 0},
+      {"tls-min", T2_CLI_CHOICE, &o->tls_min, "1.2|1.3", "the oldest TLS that is taken, of all (1.2)", 0, 0},
       {"tokens", T2_CLI_TEXT, &o->tokens_file, "FILE", "lines of OWNER ROLE[,ROLE] sha256:HEX", 0, 0},
       {"lease-seconds", T2_CLI_NUMBER, &o->lease_seconds, "SECONDS", "unheard of for so long (30)", 1, 86400},
       {"ticket-seconds", T2_CLI_NUMBER, &o->ticket_seconds, "SECONDS", "good for so long (3600)", 1, 2592000},

@@ -50,6 +50,7 @@ typedef struct t2_control_options {
   uint32_t connections_max;        /* 20,000 */
   t2_control_event_cb on_event;
   void *user;
+  const char *tls_min; /* the oldest version of TLS that is taken, as t2_entry_options has it; "1.2" */
 } t2_control_options;
 
 T2_API void t2_control_options_init(t2_control_options *options);

@@ -96,6 +96,15 @@ typedef struct t2_entry_options {
    * says; those without it are closed. On uplink_address too where that is public_tls_address; not on the
    * ports of TCP sessions. */
   bool accept_proxy_protocol;
+  /* What one public connection over HTTP/2 may do. */
+  uint32_t h2_streams_max;  /* requests at once (SETTINGS_MAX_CONCURRENT_STREAMS), 1 to 1,000; 128 */
+  uint32_t h2_window;       /* bytes of a request's content that may wait for its origin
+                               (SETTINGS_INITIAL_WINDOW_SIZE), 16,384 to 16 MiB; 131,072 */
+  uint32_t h2_head_max;     /* bytes of a head (SETTINGS_MAX_HEADER_LIST_SIZE), 4,096 to 65,536; 65,536 */
+  uint32_t h2_flood_factor; /* multiplies the bounds on floods (docs/PROTOCOL.md, 10), 1 to 1,000; 1 */
+  /* The oldest version of TLS that is taken, "1.2" or "1.3", of the public and of clients; "1.2". 1.3 is
+   * T2_ERR_UNSUPPORTED where mbedTLS has none. */
+  const char *tls_min;
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);

@@ -29,18 +29,20 @@ void t2_control_options_init(t2_control_options *options) {
       .sessions_max = 100000,
       .sessions_per_owner_max = 10000,
       .connections_max = 20000,
+      .tls_min = "1.2",
   };
 }
 
 /* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
 static int read_options(t2_control_options *out, const t2_control_options *given) {
   t2_control_options_init(out);
-  const char *address = out->address;
+  const char *address = out->address, *tls_min = out->tls_min;
   size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
   if (n < sizeof(given->size)) return T2_ERR_INVALID;
   memcpy(out, given, n);
   out->size = sizeof(*out);
   if (!out->address) out->address = address;
+  if (!out->tls_min) out->tls_min = tls_min;
   return 0;
 }
 
@@ -112,6 +114,8 @@ static int open_server(t2_control *control, char *detail, size_t size) {
   t2_server_options options;
   int err = t2_tls_server_new(&control->tls, control->loop, o->cert_file, o->key_file, alpn, detail, size);
   if (err) return error_of_file(err);
+  err = t2_tls_server_set_oldest(control->tls, o->tls_min, detail, size);
+  if (err) return err;
   t2_server_options_init(&options);
   options.listener.address = o->address;
   options.listener.tls = control->tls;

@@ -31,6 +31,11 @@ void t2_entry_options_init(t2_entry_options *options) {
       .udp_idle_timeout_ms = 60000,
       .udp_flows_max = 10000,
       .udp_session_flows_max = 1000,
+      .h2_streams_max = 128,
+      .h2_window = 128 * 1024,
+      .h2_head_max = T2_ENTRY_H2_HEAD_MAX,
+      .h2_flood_factor = 1,
+      .tls_min = "1.2",
   };
 }
 
@@ -47,6 +52,22 @@ static int read_options(t2_entry_options *out, const t2_entry_options *given) {
   if (!out->uplink_address) out->uplink_address = defaults.uplink_address;
   if (!out->control) out->control = defaults.control;
   if (!out->domain) out->domain = defaults.domain;
+  if (!out->tls_min) out->tls_min = defaults.tls_min;
+  return 0;
+}
+
+static int check_h2(const t2_entry_options *o, char *detail, size_t size) {
+  const struct {
+    const char *what;
+    uint32_t value, min, max;
+  } bounds[] = {{"streams at once", o->h2_streams_max, 1, 1000},
+                {"window", o->h2_window, 16 * 1024, 16 * 1024 * 1024},
+                {"head", o->h2_head_max, 4096, T2_ENTRY_H2_HEAD_MAX},
+                {"factor for floods", o->h2_flood_factor, 1, 1000}};
+  for (size_t i = 0; i < T2_COUNT_OF(bounds); i++)
+    if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max)
+      return t2_detail(detail, size, T2_ERR_INVALID, "public HTTP/2: %s %u: %u to %u is taken",
+                       bounds[i].what, bounds[i].value, bounds[i].min, bounds[i].max);
   return 0;
 }
 
@@ -92,6 +113,7 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
   if (o->certificate_count && !o->public_tls_address)
     return t2_detail(detail, size, T2_ERR_INVALID, "public certificates need a public address for TLS");
   int err = check_ports(o, detail, size);
+  if (err == 0) err = check_h2(o, detail, size);
   if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
   if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
   if (err) return err;

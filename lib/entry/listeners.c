@@ -3,10 +3,7 @@
 #include <stdio.h>
 #include <wire/detail.h>
 
-/* What one public connection over HTTP/2 may have under way, and what each stream of it may hold of content
- * that waits for an origin. */
-#define PUBLIC_STREAMS 128          /* at once on a connection */
-#define PUBLIC_WINDOW  (128 * 1024) /* bytes of a request that a stream may hold */
+#define WINDOWS 16 /* of a stream, that one connection over HTTP/2 has */
 
 static const char *const public_alpn[] = {"h2", "http/1.1", NULL};
 
@@ -88,9 +85,11 @@ static void public_options(const t2_entry *entry, t2_server_options *options) {
   options->h2.stuck_timeout_ms = o->body_timeout_ms;
   options->h2.h2.priorities = true;
   options->h2.h2.extended_connect = true;
-  options->h2.h2.concurrent_max = PUBLIC_STREAMS;
-  options->h2.h2.stream_window = PUBLIC_WINDOW;
-  options->h2.h2.connection_window = 16 * PUBLIC_WINDOW;
+  options->h2.h2.concurrent_max = o->h2_streams_max;
+  options->h2.h2.stream_window = o->h2_window;
+  options->h2.h2.connection_window = WINDOWS * o->h2_window;
+  options->h2.h2.field_section_max = o->h2_head_max;
+  options->h2.h2.patience = o->h2_flood_factor;
   options->on_drained = t2_entry_public_gone;
 }
 
@@ -121,6 +120,7 @@ static int make_tls(t2_entry *entry, t2_tls **tls, bool own_first, const char *c
     files[n++] = (t2_tls_files){o->certificates[i].cert_file, o->certificates[i].key_file};
   int err = t2_tls_server_new_many(tls, entry->loop, files, n, alpn, detail, size);
   t2_free(o->allocator, files);
+  if (err == 0) err = t2_tls_server_set_oldest(*tls, o->tls_min, detail, size);
   return err;
 }
 
@@ -140,6 +140,7 @@ static int open_uplink(t2_entry *entry, char *detail, size_t size) {
   const t2_entry_options *o = &entry->options;
   t2_server_options options;
   int err = t2_tls_server_new(&entry->uplink_tls, entry->loop, o->cert_file, o->key_file, alpn, detail, size);
+  if (err == 0) err = t2_tls_server_set_oldest(entry->uplink_tls, o->tls_min, detail, size);
   if (err) return err;
   t2_server_options_init(&options);
   options.listener.address = o->uplink_address;
@@ -202,6 +203,7 @@ int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
   /* The caller's files are named in the TLS settings now. */
   entry->options.certificates = NULL;
   entry->options.certificate_count = 0;
+  entry->options.tls_min = NULL;
   return err;
 }
 

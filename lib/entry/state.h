@@ -15,6 +15,8 @@
 #include <tunnel2/entry.h>
 #include <wire/prefix.h>
 
+#define T2_ENTRY_H2_HEAD_MAX (64 * 1024) /* bytes: what HTTP/1.1 takes, and an uplink has room for */
+
 /*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──no public connection──▶ PARTING ──no uplink──▶ ENDED
  *                     └──────────────refused by the control plane for good────────────────────▶ ENDED */
 typedef enum t2_entry_state {

@@ -32,11 +32,20 @@ static inline int t2_mbedtls_start(void) {
 #define T2_MBEDTLS_TLS13_SUITES
 #endif
 
-/* TLS 1.2 at least; the newest there is at most. */
-static inline void t2_mbedtls_conf_versions(mbedtls_ssl_config *conf) {
-#if T2_MBEDTLS_3
-  mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
+static inline bool t2_mbedtls_has_tls13(void) {
+#if T2_MBEDTLS_3 && defined(MBEDTLS_SSL_PROTO_TLS1_3)
+  return true;
 #else
+  return false;
+#endif
+}
+
+/* TLS 1.2 at least, or 1.3 where there is that; the newest there is at most. */
+static inline void t2_mbedtls_conf_versions(mbedtls_ssl_config *conf, bool tls13) {
+#if T2_MBEDTLS_3
+  mbedtls_ssl_conf_min_tls_version(conf, tls13 ? MBEDTLS_SSL_VERSION_TLS1_3 : MBEDTLS_SSL_VERSION_TLS1_2);
+#else
+  (void)tls13;
   mbedtls_ssl_conf_min_version(conf, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
 #endif
 }

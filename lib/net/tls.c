@@ -124,7 +124,7 @@ int t2_tls_configure(t2_tls *tls, mbedtls_ssl_config *conf, t2_tls_sentence say)
   if (err || tls->alpn_too_many)
     return t2_detail(say.detail, say.size, T2_ERR_INVALID, "TLS is not available");
   mbedtls_ssl_conf_rng(conf, t2_mbedtls_random, NULL);
-  t2_mbedtls_conf_versions(conf);
+  t2_mbedtls_conf_versions(conf, tls->tls13_only);
   t2_mbedtls_conf_groups(conf);
   mbedtls_ssl_conf_ciphersuites(conf, suites);
   return 0;

@@ -31,6 +31,9 @@ typedef struct t2_tls_files {
  * ECDSA and an RSA one) the client's cipher suites decide. Paths are copied. */
 int t2_tls_server_new_many(t2_tls **tls, t2_loop *loop, const t2_tls_files *files, size_t n,
                            const char *const *alpn, char *detail, size_t detail_size);
+/* The oldest version that a server takes: "1.2", as it is without this, or "1.3". Before the first handshake.
+ * 0; or, with a detail, T2_ERR_INVALID, or T2_ERR_UNSUPPORTED when this build's mbedTLS has no TLS 1.3. */
+int t2_tls_server_set_oldest(t2_tls *tls, const char *version, char *detail, size_t detail_size);
 /* Reads all files of a server's settings again, for the handshakes that begin from now on; connections that
  * are there go on, and their sessions can be resumed. On failure everything stays as it was, and detail says
  * why, as by t2_tls_server_new. */

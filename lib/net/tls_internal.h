@@ -30,6 +30,7 @@ struct t2_tls {
   const char *alpn[T2_TLS_ALPN_MAX + 1];
   size_t alpn_count;
   bool alpn_too_many;
+  bool tls13_only;
 };
 
 /* Where the sentence about an error goes. */

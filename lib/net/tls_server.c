@@ -172,6 +172,18 @@ int t2_tls_server_new(t2_tls **tls, t2_loop *loop, const char *cert_file, const 
   return t2_tls_server_new_many(tls, loop, &files, 1, alpn, detail, detail_size);
 }
 
+int t2_tls_server_set_oldest(t2_tls *tls, const char *version, char *detail, size_t detail_size) {
+  bool tls13 = strcmp(version, "1.3") == 0;
+
+  if (!tls13 && strcmp(version, "1.2") != 0)
+    return t2_detail(detail, detail_size, T2_ERR_INVALID, "TLS %.20s: 1.2 or 1.3 is taken", version);
+  if (tls13 && !t2_mbedtls_has_tls13())
+    return t2_detail(detail, detail_size, T2_ERR_UNSUPPORTED, "this build's mbedTLS has no TLS 1.3");
+  tls->tls13_only = tls13;
+  t2_mbedtls_conf_versions(&tls->identity->conf, tls13);
+  return 0;
+}
+
 int t2_tls_server_reload(t2_tls *tls, char *detail, size_t detail_size) {
   return renew(tls, (t2_tls_sentence){detail, detail_size});
 }

@@ -309,6 +309,29 @@ static void test_number_of_certificates_is_bounded(void **state) {
   assert_words(detail, "1 to 1024");
 }
 
+/* Where mbedTLS has no TLS 1.3 that is said, and everything stays as it was. */
+static void test_oldest_version_is_1_2_or_1_3(void **state) {
+  char detail[128] = "";
+  t2_tls *tls;
+  assert_int_equal(t2_tls_server_new(&tls, tl.loop, test_file("server.pem"), test_file("server-key.pem"),
+                                     NULL, detail, sizeof(detail)),
+                   0);
+  assert_int_equal(t2_tls_server_set_oldest(tls, "1.1", detail, sizeof(detail)), T2_ERR_INVALID);
+  assert_words(detail, "1.2 or 1.3 is taken");
+  int err = t2_tls_server_set_oldest(tls, "1.3", detail, sizeof(detail));
+  if (t2_mbedtls_has_tls13()) {
+    assert_int_equal(err, 0);
+    assert_true(tls->tls13_only);
+  } else {
+    assert_int_equal(err, T2_ERR_UNSUPPORTED);
+    assert_string_equal(detail, "this build's mbedTLS has no TLS 1.3");
+    assert_false(tls->tls13_only);
+  }
+  assert_int_equal(t2_tls_server_set_oldest(tls, "1.2", detail, sizeof(detail)), 0);
+  assert_false(tls->tls13_only);
+  t2_tls_unref(tls);
+}
+
 /* ---- Names ---- */
 
 static void parse(mbedtls_x509_crt *cert, const char *file) {
@@ -393,6 +416,7 @@ int main(void) {
       cmocka_unit_test(test_reload_that_fails_changes_nothing),
       cmocka_unit_test(test_streams_keep_what_they_began_with),
       cmocka_unit_test(test_number_of_certificates_is_bounded),
+      cmocka_unit_test(test_oldest_version_is_1_2_or_1_3),
       cmocka_unit_test(test_names_are_compared_as_the_rfc_says),
       cmocka_unit_test(test_common_name_alone_is_no_name),
   };
