@@ -90,6 +90,8 @@ static int parse_option(const t2_cli *cli, const char *text, int argc, char *con
     snprintf(detail, detail_size, "there is no option --%.*s", T2_STR_ARG(name));
     return T2_ERR_INVALID;
   }
+  if (cli->given && option >= cli->options && option < cli->options + cli->option_count)
+    cli->given[option - cli->options] = true;
   if (option->kind == T2_CLI_FLAG) {
     if (equals) {
       snprintf(detail, detail_size, "--%s takes no value", option->name);

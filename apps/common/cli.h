@@ -2,6 +2,7 @@
 #ifndef T2_COMMON_CLI_H
 #define T2_COMMON_CLI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,6 +39,8 @@ typedef struct t2_cli {
   const char *about;            /* a line or two that say what it does */
   const t2_cli_option *options; /* the program's own */
   size_t option_count;
+  bool *given;           /* option_count of them: set true for each of `options` that is there; NULL: nobody
+                            asks */
   const char **operands; /* arguments that are no options go here; NULL with operand_max 0 */
   size_t operand_max; /* more than that is an error; fewer is for the caller to see: unset ones stay as they
                          were */

@@ -115,6 +115,11 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   t2_app_loopback(app, "uplink", o->uplink_address);
 }
 
+void t2_app_entry_unused(t2_app *app, const t2_cli *cli, size_t from) {
+  for (size_t i = from; i < cli->option_count; i++)
+    if (cli->given[i]) t2_app_note(app, T2_APP_USAGE, "--%s needs --entry", cli->options[i].name);
+}
+
 int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_event, void *user,
                        t2_entry **entry) {
   char detail[512] = "";

@@ -22,6 +22,9 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
 /* After the command line was read, as the calls of dev.h: completes the options, but for cert_file, key_file
  * and the token. What is wrong is noted. */
 void t2_app_entry_complete(t2_app *app, t2_app_entry *entry);
+/* The command line of a program without an entry: the first of its rows from `from` on, which are those of
+ * t2_app_entry_table, that was given is noted as an error. */
+void t2_app_entry_unused(t2_app *app, const t2_cli *cli, size_t from);
 /* Makes the entry and starts it, with the app's log and state directory. 0, or the status to exit with, when
  * it has been said why. */
 int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_event, void *user,

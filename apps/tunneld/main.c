@@ -172,6 +172,7 @@ int main(int argc, char **argv) {
   };
   const size_t n = sizeof(own) / sizeof(own[0]);
   t2_cli_option table[sizeof(own) / sizeof(own[0]) + T2_APP_ENTRY_ROWS];
+  bool given[sizeof(table) / sizeof(table[0])] = {0};
   memcpy(table, own, sizeof(own));
   t2_cli cli = {
       .program = "tunneld",
@@ -179,10 +180,12 @@ int main(int argc, char **argv) {
       .about = "Registers sessions and entries, and signs the tickets that open uplinks.",
       .options = table,
       .option_count = n + t2_app_entry_table(&p.given, table + n),
+      .given = given,
   };
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;
   complete(&p);
+  if (!p.with_entry) t2_app_entry_unused(&p.app, &cli, n);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = start(&p);
   return t2_app_run(&p.app, status);

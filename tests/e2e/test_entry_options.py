@@ -141,3 +141,17 @@ def test_tls_1_3_alone_or_a_word_about_it(tmp_path, origin):
     finally:
         site.close()
 
+
+# ---- tunneld ----
+
+@pytest.mark.parametrize("option", ["--public", "--uplink", "--tcp-ports", "--trusted-proxy", "--h2-window",
+                                    "--accept-proxy-protocol", "--domain"])
+def test_options_of_an_entry_without_one_are_a_usage_error(tmp_path, option):
+    value = {"--accept-proxy-protocol": [], "--h2-window": ["65536"], "--tcp-ports": ["20000-20001"]}.get(option, ["127.0.0.1"])
+    status, out, said = run("tunneld", "--dev", "--state-dir", tmp_path / "s", "--listen", "127.0.0.1:0", option, *value)
+    assert status == 2 and f"{option} needs --entry" in said and out == ""
+
+
+def test_options_of_an_entry_with_the_value_they_have_by_default_are_seen_too(tmp_path):
+    status, _, said = run("tunneld", "--dev", "--state-dir", tmp_path / "s", "--h2-max-streams=128")
+    assert status == 2 and "--h2-max-streams needs --entry" in said
