@@ -37,9 +37,10 @@ static void on_timer(t2_timer *timer) {
   size_t pending = t2_conn_pending(conn);
 
   if (conn->state == CONN_OPENING) {
-    t2_conn_fail(conn, T2_ERR_TIMEOUT,
-                 conn->foreword ? "its PROXY protocol header took too long"
-                                : "the TLS handshake took too long");
+    if (conn->foreword)
+      t2_conn_foreword_fail(conn, T2_ERR_TIMEOUT);
+    else
+      t2_conn_fail(conn, T2_ERR_TIMEOUT, "the TLS handshake took too long");
   } else if (pending && pending < conn->linger_pending) {
     conn->linger_pending = pending;
     t2_loop_timer_start(conn->loop, timer, conn->linger_ms);
@@ -62,6 +63,7 @@ int t2_conn_new(t2_conn **out, t2_loop *loop, bool is_pipe, const t2_conn_ops *o
   t2_list_init(&conn->node);
   t2_list_init(&conn->parting.node);
   t2_timer_init(&conn->timer, on_timer);
+  t2_buf_init(&conn->unread, loop->mem);
   t2_buf_init(&conn->out, loop->mem);
   t2_buf_init(&conn->sending, loop->mem);
   int err = is_pipe ? uv_pipe_init(loop->uv, &conn->uv.pipe, 0) : uv_tcp_init(loop->uv, &conn->uv.tcp);
@@ -127,6 +129,7 @@ static void on_uv_close(uv_handle_t *handle) {
   if (conn->on_gone) conn->on_gone(conn->gone_user);
   t2_tls_stream_free(conn->tls);
   t2_conn_foreword_free(conn);
+  t2_buf_fini(&conn->unread);
   t2_buf_fini(&conn->out);
   t2_buf_fini(&conn->sending);
   t2_free(loop->mem, conn);
@@ -182,7 +185,8 @@ void t2_conn_read_stop(t2_conn *conn) {
 void t2_conn_read_start(t2_conn *conn) {
   if (conn->state != CONN_OPEN || conn->reading) return;
   conn->reading = true;
-  if (conn->late_eof || (conn->tls && (conn->ended || t2_tls_stream_pending(conn->tls))))
+  if (conn->late_eof || t2_buf_len(&conn->unread) ||
+      (conn->tls && (conn->ended || t2_tls_stream_pending(conn->tls))))
     t2_loop_wake(conn->loop, &conn->flushable);
   else
     t2_conn_input_start(conn);

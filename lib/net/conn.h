@@ -52,7 +52,7 @@ void t2_conn_wake(t2_conn *conn);
 size_t t2_conn_pending(const t2_conn *conn);
 
 /* What TLS had read and not given yet is kept, at most T2_LOOP_SLAB and a record, and given from the flush
- * after t2_conn_read_start. */
+ * after t2_conn_read_start; likewise what the listener read to choose by (listener.h). */
 void t2_conn_read_stop(t2_conn *conn);
 void t2_conn_read_start(t2_conn *conn);
 bool t2_conn_reading(const t2_conn *conn);

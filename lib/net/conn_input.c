@@ -7,7 +7,7 @@ static bool wants_bytes(const t2_conn *conn) {
   case CONN_OPENING:
     return conn->tls || conn->foreword;
   case CONN_OPEN:
-    return conn->reading && !conn->eof && !conn->late_eof &&
+    return conn->reading && !conn->eof && !conn->late_eof && !t2_buf_len(&conn->unread) &&
            !(conn->tls && (conn->ended || t2_tls_stream_pending(conn->tls)));
   case CONN_FINISHING:
     return !conn->eof;
@@ -37,7 +37,7 @@ static void on_end(t2_conn *conn) {
  */
 static void on_socket_end(t2_conn *conn) {
   if (conn->foreword)
-    t2_conn_fail(conn, T2_ERR_CLOSED, "the peer closed the connection before its PROXY protocol header");
+    t2_conn_foreword_fail(conn, T2_ERR_CLOSED);
   else if (!conn->tls || conn->state == CONN_FINISHING)
     on_end(conn);
   else if (conn->state == CONN_OPENING)
@@ -117,9 +117,34 @@ static void resume_tls(t2_conn *conn) {
   t2_conn_input_start(conn);
 }
 
+/* Gives what was read before it was opened. */
+static void resume_clear(t2_conn *conn) {
+  t2_buf bytes = conn->unread;
+
+  if (!t2_buf_len(&bytes)) return;
+  t2_buf_init(&conn->unread, conn->loop->mem);
+  conn->ops->on_data(conn, t2_buf_head(&bytes), t2_buf_len(&bytes), conn->user);
+  t2_buf_fini(&bytes);
+  t2_conn_input_start(conn);
+}
+
+void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes) {
+  if (conn->state == CONN_CLOSING || conn->state == CONN_FINISHING) return;
+  if (conn->tls) {
+    on_ciphertext(conn, t2_buf_head(bytes), t2_buf_len(bytes));
+    return;
+  }
+  conn->unread = *bytes;
+  t2_buf_init(bytes, conn->loop->mem);
+  if (conn->reading) t2_loop_wake(conn->loop, &conn->flushable);
+}
+
 void t2_conn_input_resume(t2_conn *conn) {
   if (conn->state != CONN_OPEN || !conn->reading || conn->eof) return;
-  if (conn->tls) resume_tls(conn);
+  if (conn->tls)
+    resume_tls(conn);
+  else
+    resume_clear(conn);
   if (!conn->late_eof || conn->state != CONN_OPEN || !conn->reading || conn->eof) return;
   if (!conn->tls || !t2_tls_stream_pending(conn->tls)) on_socket_end(conn);
 }
@@ -135,12 +160,13 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(NULL, 0);
   if (conn->read_turn == conn->loop->turn || !wants_bytes(conn)) return;
   conn->read_turn = conn->loop->turn;
-  *buf = uv_buf_init((char *)conn->loop->slab, T2_LOOP_SLAB);
+  *buf = uv_buf_init((char *)conn->loop->slab,
+                     (unsigned)(conn->foreword ? t2_conn_foreword_room(conn) : T2_LOOP_SLAB));
 }
 
 /* The socket's bytes, to whoever they are for. */
 static void take_bytes(t2_conn *conn, uint8_t *bytes, size_t n) {
-  if (conn->foreword) {
+  while (conn->foreword) { /* a PROXY protocol header may be followed by a hello */
     size_t taken = t2_conn_foreword_feed(conn, bytes, n);
     bytes += taken;
     n -= taken;

@@ -19,6 +19,10 @@ typedef enum conn_state {
 
 typedef void (*t2_conn_ready_cb)(t2_conn *conn, void *user);
 typedef void (*t2_conn_gone_cb)(void *user);
+/* err 0: a TLS client's hello has come, which asks for server_name (in lower case; empty: for none); else
+ * what t2_client_hello_feed says of what has come instead. It opens the connection, in the clear or by TLS,
+ * or closes it. */
+typedef void (*t2_conn_hello_cb)(t2_conn *conn, int err, t2_str server_name, void *user);
 typedef struct t2_conn_foreword t2_conn_foreword;
 
 struct t2_conn {
@@ -32,7 +36,8 @@ struct t2_conn {
   const t2_conn_ops *ops;
   void *user;
   t2_tls_stream *tls;         /* NULL: clear */
-  t2_conn_foreword *foreword; /* OPENING: a PROXY protocol header that is awaited; NULL: none */
+  t2_conn_foreword *foreword; /* OPENING: what is awaited of it first; NULL: nothing */
+  t2_buf unread;              /* clear: what came with the foreword, and is the user's */
   t2_flushable flushable;
   t2_list node;       /* in the list of whoever opens it */
   t2_parting parting; /* FINISHING */
@@ -90,18 +95,29 @@ int t2_conn_open_tls(t2_conn *conn, t2_tls *tls, t2_str server_name, uint64_t ti
  * as above. What comes behind the header is given to whoever is there when `then` returns. */
 int t2_conn_await_proxy(t2_conn *conn, uint64_t timeout_ms, t2_conn_ready_cb then);
 
+/* It is accepted, perhaps behind a PROXY protocol header: awaits a TLS client's hello, or what is seen to be
+ * none, and calls choose, in state OPENING. What has come of it is given to the TLS handshake, or to the user
+ * when it is opened in the clear. Or closes, and errors, as t2_conn_await_proxy. */
+int t2_conn_await_hello(t2_conn *conn, uint64_t timeout_ms, t2_conn_hello_cb choose);
+
 /* ---- Between the parts of the connection ---- */
 
-/* The socket's bytes while a header is awaited: how many were taken; a connection that is closing has taken
+/* The socket's bytes while a foreword is awaited: how many were taken; a connection that is closing has taken
  * all. */
 size_t t2_conn_foreword_feed(t2_conn *conn, const uint8_t *bytes, size_t n);
+/* How many of them may be read at once. */
+size_t t2_conn_foreword_room(const t2_conn *conn);
+/* It has not come: T2_ERR_TIMEOUT, or T2_ERR_CLOSED. */
+void t2_conn_foreword_fail(t2_conn *conn, int err);
 void t2_conn_foreword_free(t2_conn *conn);
 
 /* Closes with an error, and what to say of it (static or the TLS stream's). */
 void t2_conn_fail(t2_conn *conn, int err, const char *detail);
 /* Starts libuv's reading if it is wanted and not on. */
 void t2_conn_input_start(t2_conn *conn);
-/* Gives what TLS had held back, if reading goes on. */
+/* Gives bytes that were read before it was opened to the handshake, or takes them over for the user. */
+void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes);
+/* Gives what TLS had held back, or was read before it was opened, if reading goes on. */
 void t2_conn_input_resume(t2_conn *conn);
 /* Goes on with the handshake, and sends what it has to say at once. */
 void t2_conn_input_handshake(t2_conn *conn);

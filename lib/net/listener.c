@@ -20,7 +20,9 @@ struct t2_listener {
   int fd;
   t2_tls *tls;
   unsigned connections, connections_max;
-  uint64_t handshake_timeout_ms, proxy_header_ms;
+  uint64_t handshake_timeout_ms, proxy_header_ms, hello_ms;
+  const t2_pass_ops *pass;
+  void *pass_user;
   t2_accept_cb on_accept;
   void *user;
   t2_list opening; /* t2_conn in the TLS handshake, or before it */
@@ -67,10 +69,14 @@ static void on_conn_gone(void *user) {
   if (listener->connections-- == listener->connections_max) set_polling(listener);
 }
 
-static void hand_over(t2_listener *listener, t2_conn *conn) {
+static void let_out(t2_listener *listener, t2_conn *conn) {
   t2_list_remove(&conn->node);
   t2_list_push_back(&listener->handed, &conn->node);
   t2_conn_disown(conn);
+}
+
+static void hand_over(t2_listener *listener, t2_conn *conn) {
+  let_out(listener, conn);
   listener->on_accept(listener, conn, listener->user);
 }
 
@@ -100,6 +106,28 @@ static void open_conn(t2_conn *conn, void *user) {
   }
 }
 
+static void on_hello(t2_conn *conn, int err, t2_str server_name, void *user) {
+  t2_listener *listener = user;
+
+  if (!listener->pass->wants(err, server_name, listener->pass_user)) {
+    open_conn(conn, listener);
+    return;
+  }
+  t2_conn_open(conn);
+  let_out(listener, conn);
+  listener->pass->on_passed(conn, err, server_name, listener->pass_user);
+}
+
+/* It is from whom its peer says. */
+static void choose_or_open(t2_conn *conn, void *user) {
+  const t2_listener *listener = user;
+
+  if (listener->pass)
+    t2_conn_await_hello(conn, listener->hello_ms, on_hello);
+  else
+    open_conn(conn, user);
+}
+
 /* Takes the descriptor over, also when it fails. */
 static void take(t2_listener *listener, int fd, const t2_address *peer) {
   t2_conn *conn;
@@ -119,9 +147,9 @@ static void take(t2_listener *listener, int fd, const t2_address *peer) {
     close(fd);
     t2_conn_fail(conn, t2_error_of_uv(err), uv_strerror(err));
   } else if (listener->proxy_header_ms) {
-    t2_conn_await_proxy(conn, listener->proxy_header_ms, open_conn);
+    t2_conn_await_proxy(conn, listener->proxy_header_ms, choose_or_open);
   } else {
-    open_conn(conn, listener);
+    choose_or_open(conn, listener);
   }
 }
 
@@ -233,6 +261,9 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   listener->handshake_timeout_ms =
       options->handshake_timeout_ms ? options->handshake_timeout_ms : HANDSHAKE_TIMEOUT_DEFAULT;
   listener->proxy_header_ms = options->proxy_header_ms;
+  listener->pass = options->pass;
+  listener->pass_user = options->pass_user;
+  listener->hello_ms = options->hello_ms;
   t2_list_init(&listener->opening);
   t2_list_init(&listener->handed);
   t2_timer_init(&listener->pause, on_pause_over);

@@ -8,6 +8,18 @@
 
 typedef struct t2_listener t2_listener;
 
+/* For TLS connections that are not all of one kind: each is read up to the end of its client's hello, or up
+ * to where it is seen to be none, and then some are passed on as they came, from their first byte,
+ * undecrypted. err and server_name are as t2_conn_hello_cb has them (conn_internal.h): T2_ERR_PROTOCOL, what
+ * comes is no TLS; T2_ERR_LIMIT, the hello is too long. */
+typedef struct t2_pass_ops {
+  /* True: it is passed on; false: it goes the way of all others. */
+  bool (*wants)(int err, t2_str server_name, void *user);
+  /* Instead of the listener's own callback; the connection is the callee's likewise, in the clear.
+   * server_name is valid during the call. */
+  void (*on_passed)(t2_conn *conn, int err, t2_str server_name, void *user);
+} t2_pass_ops;
+
 typedef struct t2_listener_options {
   const char *address;      /* "HOST:PORT", "[V6]:PORT"; host is a literal address or "localhost" (which is
                                127.0.0.1); port 0: any */
@@ -20,6 +32,9 @@ typedef struct t2_listener_options {
   /* Each connection begins with a PROXY protocol header, before TLS, within so many ms: its peer is who that
    * says. One without it is closed. 0: there is none. */
   uint64_t proxy_header_ms;
+  const t2_pass_ops *pass; /* NULL: none is passed on; outlives the listener */
+  void *pass_user;
+  uint64_t hello_ms; /* for the hello, where it is read */
 } t2_listener_options;
 
 /* The connection is the callee's: it sets ops at once, or closes it. */
