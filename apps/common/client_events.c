@@ -1,13 +1,18 @@
 #include <common/client_events.h>
 #include <jansson.h>
 
-static void say_ready(t2_app *app, const t2_client_event *event) {
+/* NULL without --json. */
+static json_t *urls_of(const t2_app *app, const t2_client_event *event) {
   json_t *urls = app->json ? json_array() : NULL;
   for (size_t i = 0; i < event->url_count; i++) {
     if (urls) (void)json_array_append_new(urls, json_string(event->urls[i]));
   }
-  t2_app_event(app, "ready", "{s:s, s:o, s:s?}", "session", event->session, "urls", urls, "admin",
-               app->admin_address);
+  return urls;
+}
+
+static void say_ready(t2_app *app, const t2_client_event *event) {
+  t2_app_event(app, "ready", "{s:s, s:o, s:s?}", "session", event->session, "urls", urls_of(app, event),
+               "admin", app->admin_address);
   t2_app_say(app, "session %s is published:", event->session);
   for (size_t i = 0; i < event->url_count; i++)
     t2_app_say(app, "  %s", event->urls[i]);
@@ -37,8 +42,9 @@ void t2_app_client_event(t2_client *client, const t2_client_event *event, void *
                  (int)event->lease_seconds);
     break;
   case T2_CLIENT_CONNECTED:
-    t2_app_event(app, "connected", "{s:s, s:s*}", "entry", event->entry, "url",
-                 event->url_count ? event->urls[0] : NULL);
+    t2_app_event(app, "connected", "{s:s, s:s*, s:o*}", "entry", event->entry, "url",
+                 event->url_count ? event->urls[0] : NULL, "urls",
+                 event->url_count > 1 ? urls_of(app, event) : NULL);
     break;
   case T2_CLIENT_READY:
     say_ready(app, event);

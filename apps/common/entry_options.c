@@ -16,6 +16,8 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
       {"public-cert", T2_CLI_LIST, &entry->public_certs, "CERT[,KEY]",
        "PEM files for --public-tls, chosen by name; may be repeated (--cert)", 0, 0},
       {"uplink", T2_CLI_TEXT, &o->uplink_address, "HOST:PORT", "tunnel clients (127.0.0.1:12001)", 0, 0},
+      {"tls", T2_CLI_TEXT, &o->tls_address, "HOST:PORT",
+       "TLS sessions, passed on by server name; may be that of --public-tls (none)", 0, 0},
       {"tcp-ports", T2_CLI_TEXT, &entry->tcp_ports, "A-B", "public ports of TCP sessions, one each (none)", 0,
        0},
       {"tcp-address", T2_CLI_TEXT, &o->tcp_address, "IP",
@@ -112,6 +114,7 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   t2_app_file_or_none(app, &o->ca_file, T2_APP_CA);
   t2_app_loopback(app, "public", o->public_address);
   t2_app_loopback(app, "public-tls", o->public_tls_address);
+  t2_app_loopback(app, "tls", o->tls_address);
   t2_app_loopback(app, "uplink", o->uplink_address);
 }
 
@@ -136,4 +139,13 @@ int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_ev
   const char *reason = *detail ? detail : t2_strerror(err);
   if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(app, "%s", reason);
   return err ? t2_app_fail(app, "%s", reason) : T2_APP_OK;
+}
+
+void t2_app_entry_say(t2_app *app, const t2_entry *entry) {
+  const char *public_tls = t2_entry_public_tls_address(entry), *tls = t2_entry_tls_address(entry);
+
+  t2_app_say(app, "entry %s: public http://%s/, uplinks %s", t2_entry_id(entry),
+             t2_entry_public_address(entry), t2_entry_uplink_address(entry));
+  if (public_tls) t2_app_say(app, "  and https://%s/", public_tls);
+  if (tls) t2_app_say(app, "  TLS sessions by name on %s", tls);
 }

@@ -29,5 +29,7 @@ void t2_app_entry_unused(t2_app *app, const t2_cli *cli, size_t from);
  * it has been said why. */
 int t2_app_entry_start(t2_app *app, t2_app_entry *given, t2_entry_event_cb on_event, void *user,
                        t2_entry **entry);
+/* For a person: where it listens. */
+void t2_app_entry_say(t2_app *app, const t2_entry *entry);
 
 #endif

@@ -21,12 +21,10 @@ static void on_event(t2_entry *entry, const t2_entry_event *event, void *user) {
   t2_app *app = &((program *)user)->app;
   switch (event->type) {
   case T2_ENTRY_READY:
-    t2_app_event(app, "ready", "{s:s, s:s, s:s?, s:s, s:s?}", "entry", t2_entry_id(entry), "public",
-                 event->public_address, "public_tls", event->public_tls_address, "uplink",
-                 event->uplink_address, "admin", app->admin_address);
-    t2_app_say(app, "entry %s: public http://%s/, uplinks %s", t2_entry_id(entry), event->public_address,
-               event->uplink_address);
-    if (event->public_tls_address) t2_app_say(app, "  and https://%s/", event->public_tls_address);
+    t2_app_event(app, "ready", "{s:s, s:s, s:s?, s:s?, s:s, s:s?}", "entry", t2_entry_id(entry), "public",
+                 event->public_address, "public_tls", event->public_tls_address, "tls", event->tls_address,
+                 "uplink", event->uplink_address, "admin", app->admin_address);
+    t2_app_entry_say(app, entry);
     break;
   case T2_ENTRY_REGISTERED:
     t2_app_event(app, "registered", "{s:s}", "entry", t2_entry_id(entry));

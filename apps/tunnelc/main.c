@@ -73,21 +73,29 @@ static int use_udp(program *p, const char *target) {
   return target ? 0 : t2_app_usage(&p->app, "needs udp TARGET");
 }
 
+/* tls TARGET: TLS connections by the server name that is asked for, as they are. */
+static int use_tls(program *p, const char *target) {
+  p->options.kind = T2_CLIENT_TLS;
+  p->options.origin = target;
+  return target ? 0 : t2_app_usage(&p->app, "needs tls TARGET");
+}
+
 typedef struct subcommand {
   const char *name;
   int (*use)(program *p, const char *operand); /* into the options: 0, or an exit status */
 } subcommand;
 
 static const subcommand subcommands[] = {
-    {"http", use_http}, {"files", use_files}, {"tcp", use_tcp}, {"udp", use_udp}};
+    {"http", use_http}, {"files", use_files}, {"tcp", use_tcp}, {"udp", use_udp}, {"tls", use_tls}};
+
+#define SUBCOMMANDS "http TARGET, files DIR, tcp TARGET, udp TARGET or tls TARGET"
 
 static int find_subcommand(program *p, const char *name, const subcommand **found) {
   for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++)
     if (name && strcmp(subcommands[i].name, name) == 0) *found = &subcommands[i];
   if (*found) return 0;
-  if (!name) return t2_app_usage(&p->app, "needs http TARGET, files DIR, tcp TARGET or udp TARGET");
-  return t2_app_usage(&p->app, "\"%s\" is no subcommand: http TARGET, files DIR, tcp TARGET or udp TARGET",
-                      name);
+  if (!name) return t2_app_usage(&p->app, "needs " SUBCOMMANDS);
+  return t2_app_usage(&p->app, "\"%s\" is no subcommand: " SUBCOMMANDS, name);
 }
 
 static int run(program *p) {
@@ -142,7 +150,7 @@ int main(int argc, char **argv) {
       {"rewrite-prefix", T2_CLI_FLAG, &o->rewrite_prefix, NULL,
        "mend Location and cookie paths below /session/ID", 0, 0},
       {"hostname", T2_CLI_LIST, &p.hostnames, "HOST",
-       "a name of one's own that points to the entry; repeated", 0, 0},
+       "http, tls: a name of one's own that points to the entry; repeated", 0, 0},
       {"allow-ip", T2_CLI_LIST, &p.allowed, "CIDR", "who of the public may ask; repeated (all)", 0, 0},
       {"basic-auth", T2_CLI_TEXT, &o->basic_auth, "USER:PASSWORD",
        "asked of the public by the entry; other users of this machine see it", 0, 0},
@@ -150,19 +158,19 @@ int main(int argc, char **argv) {
       {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp, udp: the public port asked for (any)", 1,
        65535},
       {"proxy-protocol", T2_CLI_FLAG, &o->proxy_protocol, NULL,
-       "tcp: tell TARGET who connected, by a PROXY protocol v2 header", 0, 0},
+       "tcp, tls: tell TARGET who connected, by a PROXY protocol v2 header", 0, 0},
       {"connect-timeout", T2_CLI_SECONDS, &o->connect_timeout_ms, "SECONDS", "to the origin (5)", 1, 3600},
       {"response-timeout", T2_CLI_SECONDS, &o->response_timeout_ms, "SECONDS",
        "from the end of a request to the origin's answer (30)", 1, 86400},
   };
   t2_cli cli = {
       .program = "tunnelc",
-      .usage = "http TARGET | files DIR | tcp TARGET | udp TARGET  [OPTION]...",
+      .usage = "http TARGET | files DIR | tcp TARGET | udp TARGET | tls TARGET  [OPTION]...",
       .about =
           "Publishes a service, or a directory, under a session. TARGET is PORT, HOST:PORT, "
           "http://HOST:PORT,\n"
-          "https://HOST:PORT, h2c://HOST:PORT (gRPC without TLS), unix:/PATH or files:DIR; of tcp it is\n"
-          "PORT, HOST:PORT or unix:/PATH, of udp PORT or HOST:PORT.",
+          "https://HOST:PORT, h2c://HOST:PORT (gRPC without TLS), unix:/PATH or files:DIR; of tcp and tls\n"
+          "it is PORT, HOST:PORT or unix:/PATH, of udp PORT or HOST:PORT.",
       .options = table,
       .option_count = sizeof(table) / sizeof(table[0]),
       .operands = operands,

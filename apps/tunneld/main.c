@@ -19,7 +19,7 @@ typedef struct program {
 
 /* With an entry once that is registered: then a client finds all it needs. */
 static void say_ready(program *p) {
-  const char *id = NULL, *public_address = NULL, *secure = NULL, *uplink = NULL;
+  const char *id = NULL, *public_address = NULL, *secure = NULL, *tls = NULL, *uplink = NULL;
   const char *address = t2_control_address(p->control);
   if (p->ready) return;
   p->ready = true;
@@ -27,14 +27,14 @@ static void say_ready(program *p) {
     id = t2_entry_id(p->entry);
     public_address = t2_entry_public_address(p->entry);
     secure = t2_entry_public_tls_address(p->entry);
+    tls = t2_entry_tls_address(p->entry);
     uplink = t2_entry_uplink_address(p->entry);
   }
-  t2_app_event(&p->app, "ready", "{s:s, s:s?, s:s*, s:s*, s:s*, s:s*}", "control", address, "admin",
-               p->app.admin_address, "entry", id, "public", public_address, "public_tls", secure, "uplink",
-               uplink);
+  t2_app_event(&p->app, "ready", "{s:s, s:s?, s:s*, s:s*, s:s*, s:s*, s:s*}", "control", address, "admin",
+               p->app.admin_address, "entry", id, "public", public_address, "public_tls", secure, "tls", tls,
+               "uplink", uplink);
   t2_app_say(&p->app, "control plane: https://%s", address);
-  if (id) t2_app_say(&p->app, "entry %s: public http://%s/, uplinks %s", id, public_address, uplink);
-  if (secure) t2_app_say(&p->app, "  and https://%s/", secure);
+  if (p->entry) t2_app_entry_say(&p->app, p->entry);
 }
 
 static void end_if_done(program *p) {

@@ -22,8 +22,8 @@ typedef struct t2_client t2_client;
 
 typedef enum t2_client_event_type {
   T2_CLIENT_REGISTERED = 1, /* the control plane knows the session: session, lease_seconds */
-  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a TCP or UDP session its url there */
-  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls (TCP, UDP: so far) */
+  T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a session not of HTTP its urls there */
+  T2_CLIENT_READY = 3,      /* the first uplink since the start is up: session, urls (not of HTTP: so far) */
   T2_CLIENT_LOST = 4,     /* an uplink (entry set) or the control plane (entry NULL) is gone: error, reason */
   T2_CLIENT_RETRYING = 5, /* the next attempt comes in delay_ms: entry as above, error, reason */
   T2_CLIENT_DRAINING = 6, /* no new requests are taken: reason */
@@ -47,7 +47,8 @@ typedef struct t2_client_event {
 typedef enum t2_client_kind {
   T2_CLIENT_HTTP = 0, /* requests to an address that the session shares with others */
   T2_CLIENT_TCP = 1,  /* connections to a port of its own at each entry */
-  T2_CLIENT_UDP = 2   /* datagrams to one: origin is "53" or "host:53", and nothing of HTTP or TCP is given */
+  T2_CLIENT_UDP = 2,  /* datagrams to one: origin is "53" or "host:53", and nothing of HTTP or TCP is given */
+  T2_CLIENT_TLS = 3 /* TLS connections for one of `hostnames`, undecrypted; origin and the rest as for TCP */
 } t2_client_kind;
 
 typedef void (*t2_client_event_cb)(t2_client *client, const t2_client_event *event, void *user);
@@ -92,14 +93,15 @@ typedef struct t2_client_options {
   bool rewrite_prefix; /* mend Location and cookie Path of answers to requests below a prefix (/session/ID) */
   t2_client_kind kind; /* TCP: origin is "5432", "host:5432" or "unix:/path", and nothing of HTTP is given */
   uint16_t remote_port; /* TCP, UDP: the port asked for at each entry; 0: any */
-  bool
-      proxy_protocol; /* TCP: each connection to the origin begins with a PROXY protocol header (version 2) */
+  bool proxy_protocol; /* TCP, TLS: each connection to the origin begins with a PROXY protocol header (version
+                          2) */
   /* Who of the public may ask, looked at by the entries: addresses and prefixes ("192.0.2.0/24"; none: all),
    * and "USER:PASSWORD" of Basic authentication, which is nowhere sent but as a salted hash. */
   const char *const *allow_ips;
   size_t allow_ip_count; /* at most 16 */
   const char *basic_auth;
-  /* Names of its own that the session is to be found under: "www.example.com". They point to the entries. */
+  /* Names of its own that the session is to be found under: "www.example.com". They point to the entries.
+   * TLS: at least one. */
   const char *const *hostnames;
   size_t hostname_count; /* at most 8 */
 } t2_client_options;

@@ -34,6 +34,7 @@ typedef struct t2_entry_event {
   int error;
   const char *reason;
   const char *public_tls_address; /* NULL: there is none */
+  const char *tls_address;        /* likewise */
 } t2_entry_event;
 
 typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
@@ -105,6 +106,11 @@ typedef struct t2_entry_options {
   /* The oldest version of TLS that is taken, "1.2" or "1.3", of the public and of clients; "1.2". 1.3 is
    * T2_ERR_UNSUPPORTED where mbedTLS has none. */
   const char *tls_min;
+  /* TLS sessions share this port: a connection goes to the session that has the server name its client asks
+   * for (SNI), undecrypted; one for a name that no session has is turned away. NULL: there are none. Where it
+   * is public_tls_address, letter by letter, one listener takes both: what is for no TLS session is the
+   * public's. */
+  const char *tls_address;
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);
@@ -122,6 +128,8 @@ T2_API const char *t2_entry_public_address(const t2_entry *entry);
 T2_API const char *t2_entry_uplink_address(const t2_entry *entry);
 /* NULL: there is none. */
 T2_API const char *t2_entry_public_tls_address(const t2_entry *entry);
+/* NULL: there is none. */
+T2_API const char *t2_entry_tls_address(const t2_entry *entry);
 /* Reads all certificate files again: handshakes from now on use them, connections that are there go on. 0; or
  * as t2_entry_new, with a detail, for the first file that is not good: the certificates of that listener stay
  * as they were. */

@@ -51,7 +51,7 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
   int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
   if (err == 0 && o->kind == T2_CLIENT_UDP) return t2_client_udp_check(o, detail, size);
   if (err == 0) err = t2_client_tcp_check(o, detail, size);
-  if (err || o->kind == T2_CLIENT_TCP) return err;
+  if (err || o->kind != T2_CLIENT_HTTP) return err;
   err = t2_client_routes_check(o, detail, size);
   return err ? err : t2_edits_check(o, detail, size);
 }
@@ -118,8 +118,8 @@ static void on_routes_gone(void *user) {
 static int make_routes(t2_client *client, const t2_client_options *options, char *detail, size_t size) {
   client->routes.on_gone = on_routes_gone;
   client->routes.user = client;
-  if (options->kind == T2_CLIENT_TCP) return t2_client_tcp_open(client, options);
   if (options->kind == T2_CLIENT_UDP) return t2_client_udp_open(client, options);
+  if (options->kind != T2_CLIENT_HTTP) return t2_client_tcp_open(client, options);
   int err = t2_edits_init(&client->edits, client->loop->mem, options);
   return err ? err : t2_client_routes_open(&client->routes, &client->proxy, options, detail, size);
 }

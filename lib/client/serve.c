@@ -74,7 +74,7 @@ static void pass_on(t2_client *client, const t2_client_route *route, t2_exchange
 void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end) {
   exchange->on_done = on_done;
   exchange->user = client;
-  if (client->options.kind == T2_CLIENT_TCP) {
+  if (client->options.kind == T2_CLIENT_TCP || client->options.kind == T2_CLIENT_TLS) {
     t2_client_tcp_serve(client, exchange, head, end);
     return;
   }

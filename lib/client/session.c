@@ -1,3 +1,4 @@
+#include <client/addresses.h>
 #include <client/state.h>
 #include <stdio.h>
 
@@ -34,23 +35,44 @@ static bool has_url(const t2_client *client, const char *url) {
   return false;
 }
 
-/* Where a TCP or UDP session can be reached is what its entries have said. */
+static t2_kind kind_of(const t2_client *client) {
+  static const t2_kind kinds[] = {[T2_CLIENT_HTTP] = T2_KIND_HTTP,
+                                  [T2_CLIENT_TCP] = T2_KIND_TCP,
+                                  [T2_CLIENT_UDP] = T2_KIND_UDP,
+                                  [T2_CLIENT_TLS] = T2_KIND_TLS};
+  return kinds[client->options.kind];
+}
+
+static void read_addresses(const t2_client *client, const t2_uplink *uplink, t2_client_addresses *out) {
+  t2_client_addresses_read(out, kind_of(client), &client->terms, t2_str_c(t2_uplink_address(uplink)));
+}
+
+static void add_url(t2_client *client, const char *text) {
+  if (client->url_count == T2_REGISTRATION_URLS_MAX || has_url(client, text)) return;
+  char *url = t2_strdup(client->loop->mem, text);
+  if (url) client->urls[client->url_count++] = url;
+}
+
+/* Where a session that is not of HTTP can be reached is what its entries have said. */
 static void collect_addresses(t2_client *client) {
+  t2_client_addresses found;
   free_urls(client);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->url_count < T2_REGISTRATION_URLS_MAX; i++) {
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++) {
     const t2_uplink *uplink = client->slots[i].uplink;
-    const char *address = uplink && t2_uplink_is_up(uplink) ? t2_uplink_address(uplink) : "";
-    char *url = *address && !has_url(client, address) ? t2_strdup(client->loop->mem, address) : NULL;
-    if (url) client->urls[client->url_count++] = url;
+    if (!uplink || !t2_uplink_is_up(uplink)) continue;
+    read_addresses(client, uplink, &found);
+    for (size_t j = 0; j < found.n; j++)
+      add_url(client, found.urls[j]);
   }
 }
 
 /* Ready is who can be reached, and can say where. */
 static void say_ready(t2_client *client) {
-  bool has_port = client->options.kind != T2_CLIENT_HTTP;
-  if (client->ready || (!client->addressed && !has_port) || client->state != T2_CLIENT_STATE_RUNNING) return;
+  bool by_entries = client->options.kind != T2_CLIENT_HTTP;
+  if (client->ready || (!client->addressed && !by_entries) || client->state != T2_CLIENT_STATE_RUNNING)
+    return;
   if (t2_client_uplinks_up(client) == 0) return;
-  if (has_port) collect_addresses(client);
+  if (by_entries) collect_addresses(client);
   client->ready = true;
   t2_client_emit(client, &(t2_client_event){
                              .type = T2_CLIENT_READY,
@@ -92,11 +114,12 @@ static t2_str on_uplink_dial(t2_uplink *uplink, void *user) {
 
 static void on_uplink_up(t2_uplink *uplink, void *user) {
   t2_client *client = user;
-  const char *address = t2_uplink_address(uplink);
+  t2_client_addresses found;
+  read_addresses(client, uplink, &found);
   t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_CONNECTED,
                                             .entry = t2_uplink_entry(uplink),
-                                            .urls = *address ? &address : NULL,
-                                            .url_count = *address ? 1 : 0});
+                                            .urls = found.n ? found.urls : NULL,
+                                            .url_count = found.n});
   say_ready(client);
 }
 
@@ -198,10 +221,7 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_client *client = user;
-  static const t2_kind kinds[] = {
-      [T2_CLIENT_HTTP] = T2_KIND_HTTP, [T2_CLIENT_TCP] = T2_KIND_TCP, [T2_CLIENT_UDP] = T2_KIND_UDP};
-  t2_kind kind = kinds[client->options.kind];
-  return t2_registration_request(body, t2_str_c(client->session), client->instance, kind,
+  return t2_registration_request(body, t2_str_c(client->session), client->instance, kind_of(client),
                                  client->options.remote_port, &client->terms);
 }
 

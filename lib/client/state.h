@@ -51,7 +51,7 @@ struct t2_client {
   t2_client_routes routes;
   t2_edits edits;
   t2_terms terms;
-  t2_tcp_legs tcp; /* connections to the origin of a TCP session */
+  t2_tcp_legs tcp; /* connections to the origin of a TCP or TLS session */
   t2_tcp_leg_options tcp_options;
   t2_udp_legs udp; /* flows to the origin of a UDP session */
   t2_udp_leg_options udp_options;
@@ -90,11 +90,12 @@ void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bo
 
 /* ---- tcp.c ---- */
 
-/* Checks what the options say of TCP, and that nothing else is said where they do: 0, or T2_ERR_INVALID. */
+/* Checks what the options say of TCP, or of TLS that is passed through like it, and that nothing else is said
+ * where they do: 0, or T2_ERR_INVALID. */
 int t2_client_tcp_check(const t2_client_options *options, char *detail, size_t detail_size);
 /* The origin of options that have been checked: 0 or T2_ERR_NOMEM. */
 int t2_client_tcp_open(t2_client *client, const t2_client_options *options);
-/* As t2_client_serve, for a TCP session: the request is a CONNECT, or refused. */
+/* As t2_client_serve, for a TCP or TLS session: the request is a CONNECT, or refused. */
 void t2_client_tcp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
 
 /* ---- udp.c ---- */

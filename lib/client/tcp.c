@@ -2,13 +2,10 @@
 #include <http/problem.h>
 #include <wire/detail.h>
 
-#define SCHEME "tcp://"
-
-/* "5432", "host:5432", "tcp://host:5432" or "unix:/path". */
-static int parse(const char *text, t2_target *target, char *detail, size_t size) {
-  t2_str origin = t2_str_c(text);
-  if (t2_str_starts(origin, T2_STR(SCHEME)))
-    origin = t2_str_of(origin.p + sizeof(SCHEME) - 1, origin.n - (sizeof(SCHEME) - 1));
+/* "5432", "host:5432", "unix:/path", or with the kind's scheme: "tcp://host:5432", "tls://host:443". */
+static int parse(const char *text, t2_client_kind kind, t2_target *target, char *detail, size_t size) {
+  t2_str origin = t2_str_c(text), scheme = kind == T2_CLIENT_TLS ? T2_STR("tls://") : T2_STR("tcp://");
+  if (t2_str_starts(origin, scheme)) origin = t2_str_of(origin.p + scheme.n, origin.n - scheme.n);
   int err = origin.n ? t2_target_parse(origin, target, NULL, 0) : T2_ERR_INVALID;
   ptrdiff_t colon = t2_str_find(origin, ':');
   bool url =
@@ -16,27 +13,33 @@ static int parse(const char *text, t2_target *target, char *detail, size_t size)
   bool plain = err == 0 && (target->kind == T2_TARGET_UNIX || (target->kind == T2_TARGET_HTTP && !url));
   if (plain) return 0;
   return t2_detail(detail, size, T2_ERR_INVALID,
-                   "\"%s\" is no TCP target: PORT, HOST:PORT or unix:/PATH is taken", text ? text : "");
+                   "\"%s\" is no %s target: PORT, HOST:PORT or unix:/PATH is taken", text ? text : "",
+                   kind == T2_CLIENT_TLS ? "TLS" : "TCP");
 }
 
 int t2_client_tcp_check(const t2_client_options *o, char *detail, size_t size) {
   t2_target target;
   if (o->kind == T2_CLIENT_HTTP && (o->remote_port || o->proxy_protocol))
-    return t2_detail(detail, size, T2_ERR_INVALID,
-                     "a remote port is for TCP and UDP sessions alone, and the PROXY protocol for TCP");
+    return t2_detail(
+        detail, size, T2_ERR_INVALID,
+        "a remote port is for TCP and UDP sessions alone, and the PROXY protocol for TCP and TLS");
   if (o->kind == T2_CLIENT_HTTP) return 0;
-  if (o->kind != T2_CLIENT_TCP)
-    return t2_detail(detail, size, T2_ERR_INVALID, "a session is of HTTP, TCP or UDP");
+  if (o->kind != T2_CLIENT_TCP && o->kind != T2_CLIENT_TLS)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a session is of HTTP, TCP, UDP or TLS");
+  if (o->kind == T2_CLIENT_TLS && o->remote_port)
+    return t2_detail(detail, size, T2_ERR_INVALID, "TLS sessions share a port: none can be asked for");
+  if (o->kind == T2_CLIENT_TLS && o->hostname_count == 0)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a TLS session needs a host name");
   if (o->route_count || o->add_header_count || o->remove_header_count || o->host_header)
     return t2_detail(detail, size, T2_ERR_INVALID, "routes and header fields are for HTTP sessions alone");
-  return parse(o->origin, &target, detail, size);
+  return parse(o->origin, o->kind, &target, detail, size);
 }
 
 int t2_client_tcp_open(t2_client *client, const t2_client_options *o) {
   t2_target target = {0};
   client->strings.tcp_origin = t2_strdup(client->loop->mem, o->origin);
   if (!client->strings.tcp_origin) return T2_ERR_NOMEM;
-  int err = parse(client->strings.tcp_origin, &target, NULL, 0);
+  int err = parse(client->strings.tcp_origin, o->kind, &target, NULL, 0);
   if (err) return err;
   client->tcp_options = (t2_tcp_leg_options){
       .dial = {.host = target.host,

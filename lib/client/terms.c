@@ -24,8 +24,8 @@ static bool lower(const char *from, char to[T2_HOSTNAME_MAX + 1]) {
 }
 
 static int read_hostnames(const t2_client_options *o, t2_terms *terms, char *detail, size_t size) {
-  if (o->hostname_count && o->kind != T2_CLIENT_HTTP)
-    return t2_detail(detail, size, T2_ERR_INVALID, "host names are for HTTP sessions alone");
+  if (o->hostname_count && o->kind != T2_CLIENT_HTTP && o->kind != T2_CLIENT_TLS)
+    return t2_detail(detail, size, T2_ERR_INVALID, "host names are for HTTP and TLS sessions alone");
   if (o->hostname_count > T2_TERMS_HOSTNAMES_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "host names: at most %d are taken",
                      T2_TERMS_HOSTNAMES_MAX);

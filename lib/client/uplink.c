@@ -174,15 +174,10 @@ static void conclude_refusal(t2_uplink *uplink) {
   fail(uplink, t2_ptth_check_response(&head), uplink->status, reason);
 }
 
-/* People are shown it: what is not of the form is none. */
 static void note_address(t2_uplink *uplink, const t2_head *head) {
   const t2_field *field = t2_fields_get(&head->fields, T2_STR(T2_PTTH_ADDRESS));
-  const size_t scheme = sizeof("tcp://") - 1;
   uplink->address[0] = '\0';
   if (!field || field->value.n >= sizeof(uplink->address)) return;
-  if (!t2_str_starts(field->value, T2_STR("tcp://")) && !t2_str_starts(field->value, T2_STR("udp://")))
-    return;
-  if (!t2_is_authority(t2_str_of(field->value.p + scheme, field->value.n - scheme))) return;
   snprintf(uplink->address, sizeof(uplink->address), "%.*s", T2_STR_ARG(field->value));
 }
 

@@ -57,7 +57,8 @@ int t2_uplink_set_url(t2_uplink *uplink, t2_str url);
 void t2_uplink_renewed(t2_uplink *uplink);
 bool t2_uplink_is_up(const t2_uplink *uplink);
 const char *t2_uplink_entry(const t2_uplink *uplink);
-/* "tcp://HOST:PORT", where the public reaches a TCP session at this entry, as it said last; or "". */
+/* Where the public reaches a session that is not of HTTP at this entry, as that said last: not checked; or
+ * "". For t2_client_addresses_read. */
 const char *t2_uplink_address(const t2_uplink *uplink);
 /* Takes no new requests, and is gone after those under way; at once when it isn't up. */
 void t2_uplink_drain(t2_uplink *uplink);

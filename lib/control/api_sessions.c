@@ -35,10 +35,10 @@ static const char *read_kind(const json_t *content, asked *a) {
   int given = t2_json_text(content, "kind", &name);
 
   if (given < 0 || (given && !t2_kind_parse(name, &a->kind)))
-    return "\"kind\" is \"http\", \"tcp\" or \"udp\"";
+    return "\"kind\" is \"http\", \"tcp\", \"udp\" or \"tls\"";
   given = t2_json_integer(content, "remote_port", 1, UINT16_MAX, &port);
   if (given < 0) return "\"remote_port\" is a number from 1 to 65535";
-  if (given && a->kind == T2_KIND_HTTP) return "\"remote_port\" is for \"kind\" \"tcp\" and \"udp\" alone";
+  if (given && !t2_kind_has_port(a->kind)) return "\"remote_port\" is for \"kind\" \"tcp\" and \"udp\" alone";
   if (given) a->port = (uint16_t)port;
   return NULL;
 }
@@ -51,8 +51,12 @@ static const char *read_terms(const json_t *content, asked *a) {
   if (wrong && strcmp(wrong, "hostnames") == 0)
     return "\"hostnames\" is 1 to 8 host names in lower case, such as \"www.example.com\"";
   if (wrong) return "\"basic_auth\" is ROUNDS.SALT.HASH of PBKDF2-HMAC-SHA256";
-  if (a->kind != T2_KIND_HTTP && (a->terms.password.rounds || a->terms.hostname_count))
-    return "\"basic_auth\" and \"hostnames\" are for \"kind\" \"http\" alone";
+  if (a->kind != T2_KIND_HTTP && a->terms.password.rounds)
+    return "\"basic_auth\" is for \"kind\" \"http\" alone";
+  if (t2_kind_has_port(a->kind) && a->terms.hostname_count)
+    return "\"hostnames\" is for \"kind\" \"http\" and \"tls\" alone";
+  if (a->kind == T2_KIND_TLS && a->terms.hostname_count == 0)
+    return "\"hostnames\" is needed for \"kind\" \"tls\"";
   return NULL;
 }
 
@@ -112,7 +116,7 @@ static int grant(t2_control *control, t2_session *session, t2_buf *out) {
   int err = t2_issue_ticket(&control->store, &control->keyring.keys, session, &list,
                             t2_channels_now(&control->channels), out, &expires_at);
   t2_buf_append_c(out, "\",\"urls\":[");
-  /* Which port is a TCP or UDP session's, each entry tells the client. */
+  /* Which port is another session's, each entry tells the client. */
   if (session->kind == T2_KIND_HTTP) put_urls(out, &list, session->id);
   t2_buf_append_c(out, "],\"entries\":[");
   put_entries(out, &list);

@@ -148,13 +148,14 @@ static void get_kind(loading *load, const json_t *record, t2_session *kept) {
   if (kind && !t2_kind_parse(name, &kept->kind) && !load->wrong) load->wrong = "kind";
   if (!port) return;
   int64_t number = get_number(load, record, "remote_port");
-  if ((kept->kind == T2_KIND_HTTP || number > UINT16_MAX) && !load->wrong) load->wrong = "remote_port";
+  if ((!t2_kind_has_port(kept->kind) || number > UINT16_MAX) && !load->wrong) load->wrong = "remote_port";
   kept->port = (uint16_t)number;
 }
 
 static void get_terms(loading *load, const json_t *record, t2_session *kept, t2_terms *terms) {
   const char *wrong = t2_terms_read(record, "", terms);
 
+  if (!wrong && kept->kind == T2_KIND_TLS && terms->hostname_count == 0) wrong = "hostnames";
   if (wrong && !load->wrong) load->wrong = wrong;
   kept->terms = terms;
 }

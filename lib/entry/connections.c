@@ -12,12 +12,11 @@ int t2_entry_add_origin(t2_head *head, const t2_exchange *exchange, t2_str peer,
   return err;
 }
 
-static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2_leg *up, t2_str peer) {
-  char authority[320], forwarded[T2_ADDRESS_TEXT + 16];
+static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2_leg *up, t2_str peer,
+                    const char *authority) {
+  char forwarded[T2_ADDRESS_TEXT + 16];
   t2_head head;
   t2_head_init(&head, entry->loop->mem);
-  snprintf(authority, sizeof(authority), strchr(entry->strings.public_host, ':') ? "[%s]:%u" : "%s:%u",
-           entry->strings.public_host, (unsigned)t2_entry_port_number(session));
   head.method = T2_STR("CONNECT");
   head.authority = t2_str_c(authority);
   head.content_length = -1;
@@ -35,24 +34,37 @@ static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2
   t2_head_fini(&head);
 }
 
-/* There is no way to say why there is no tunnel but to end the connection at once. */
-static void on_connection(t2_entry_session *session, t2_conn *conn, void *user) {
-  t2_entry *entry = user;
+int t2_entry_connect(t2_entry *entry, t2_entry_session *session, t2_conn *conn, const char *authority,
+                     const char **why) {
   bool full = entry->tcp.count >= entry->options.connections_max ||
               (session->max_streams && session->active >= session->max_streams);
   bool admitted = !session->guard || t2_guard_admits(session->guard, t2_conn_peer_host(conn));
   t2_leg *up = full || !admitted ? NULL : t2_uplinks_pick(&entry->uplinks, session);
   if (!up) {
-    t2_log_at(&entry->loop->log, INFO, "entry", "a connection to session %s is refused: %s", session->id,
-              !admitted               ? "not from its address"
-              : full                  ? "there are as many as there may be"
-              : session->uplink_count ? "its clients take no more now"
-                                      : "nobody serves it now");
-    t2_conn_reset(conn, T2_ERR_UNAVAILABLE);
-    return;
+    *why = !admitted               ? "not from its address"
+           : full                  ? "there are as many as there may be"
+           : session->uplink_count ? "its clients take no more now"
+                                   : "nobody serves it now";
+    return admitted ? T2_ERR_UNAVAILABLE : T2_ERR_FORBIDDEN;
   }
   t2_leg *down = t2_tcp_leg_accepted(&entry->tcp, conn);
-  if (down) pass_on(entry, session, down, up, t2_conn_peer(conn));
+  if (down) pass_on(entry, session, down, up, t2_conn_peer(conn), authority);
+  return 0;
+}
+
+/* ---- On the port of a TCP session ---- */
+
+/* There is no way to say why there is no tunnel but to end the connection at once. */
+static void on_connection(t2_entry_session *session, t2_conn *conn, void *user) {
+  t2_entry *entry = user;
+  char authority[320];
+  const char *why;
+  snprintf(authority, sizeof(authority), strchr(entry->strings.public_host, ':') ? "[%s]:%u" : "%s:%u",
+           entry->strings.public_host, (unsigned)t2_entry_port_number(session));
+  int err = t2_entry_connect(entry, session, conn, authority, &why);
+  if (err == 0) return;
+  t2_log_at(&entry->loop->log, INFO, "entry", "a connection to session %s is refused: %s", session->id, why);
+  t2_conn_reset(conn, err);
 }
 
 static void on_sweep(void *user) {
@@ -64,23 +76,30 @@ static const t2_entry_ports_ops ports_ops = {.on_connection = on_connection, .on
 
 /* ---- Life ---- */
 
-static char *host_of(const t2_allocator *mem, t2_str address) {
+static t2_str host_of(t2_str address) {
   t2_str host;
   uint16_t port;
-  if (t2_str_hostport(address, &host, &port)) host = address;
-  return t2_strndup(mem, host.p ? host.p : "", host.n);
+  return t2_str_hostport(address, &host, &port) ? address : host;
 }
 
-/* The host of what people are told. */
-static char *public_host(const t2_entry *entry) {
-  t2_str url = t2_str_c(entry->options.advertise_public), host;
+t2_str t2_entry_url_host(const char *given) {
+  t2_str url = t2_str_c(given), host;
   for (size_t i = 0; i + 3 <= url.n; i++)
     if (memcmp(url.p + i, "://", 3) == 0) {
       url = t2_str_of(url.p + i + 3, url.n - i - 3);
       break;
     }
-  return t2_str_next(&url, '/', &host) ? host_of(entry->options.allocator, host)
-                                       : t2_strdup(entry->options.allocator, "localhost");
+  return t2_str_next(&url, '/', &host) ? host_of(host) : T2_STR_NULL;
+}
+
+static char *copy(const t2_allocator *mem, t2_str s) {
+  return t2_strndup(mem, s.p ? s.p : "", s.n);
+}
+
+/* The host of what people are told. */
+static char *public_host(const t2_entry *entry) {
+  t2_str host = t2_entry_url_host(entry->options.advertise_public);
+  return copy(entry->options.allocator, host.n ? host : T2_STR("localhost"));
 }
 
 void t2_entry_init_connections(t2_entry *entry) {
@@ -94,18 +113,19 @@ void t2_entry_init_connections(t2_entry *entry) {
 int t2_entry_open_ports(t2_entry *entry) {
   const t2_entry_options *o = &entry->options;
   t2_entry_strings *s = &entry->strings;
-  if (o->tcp_port_first == 0 && o->udp_port_first == 0) return 0;
   s->public_host = public_host(entry);
+  if (!s->public_host) return T2_ERR_NOMEM;
+  entry->uplinks.public_host = s->public_host;
+  if (o->tcp_port_first == 0 && o->udp_port_first == 0) return 0;
   s->tcp_address = o->tcp_address ? t2_strdup(o->allocator, o->tcp_address)
-                                  : host_of(o->allocator, t2_str_c(o->public_address));
-  if (!s->public_host || !s->tcp_address) return T2_ERR_NOMEM;
+                                  : copy(o->allocator, host_of(t2_str_c(o->public_address)));
+  if (!s->tcp_address) return T2_ERR_NOMEM;
   entry->options.tcp_address = s->tcp_address;
   entry->ports.options = (t2_entry_ports_options){.host = s->tcp_address,
                                                   .first = o->tcp_port_first,
                                                   .last = o->tcp_port_last,
                                                   .connections_max = o->connections_max};
   entry->uplinks.ports = &entry->ports;
-  entry->uplinks.public_host = s->public_host;
   t2_entry_open_flows(entry);
   return 0;
 }

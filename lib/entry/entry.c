@@ -165,7 +165,7 @@ static void free_strings(t2_entry *entry) {
   t2_entry_strings *s = &entry->strings;
   char *all[] = {s->control,        s->token,          s->domain,    s->public_url,         s->uplink_url,
                  s->public_address, s->uplink_address, s->keys_file, s->public_tls_address, s->public_host,
-                 s->tcp_address};
+                 s->tcp_address,    s->tls_address};
   if (s->token) t2_memzero(s->token, strlen(s->token));
   t2_free(mem, entry->trusted);
   for (size_t i = 0; i < T2_COUNT_OF(all); i++)
@@ -292,7 +292,8 @@ int t2_entry_start(t2_entry *entry) {
                                          .entry = entry->id,
                                          .public_address = entry->options.public_address,
                                          .uplink_address = entry->options.uplink_address,
-                                         .public_tls_address = secure});
+                                         .public_tls_address = secure,
+                                         .tls_address = entry->options.tls_address});
   if (entry->state == T2_ENTRY_STATE_RUNNING) t2_link_start(entry->link);
   return 0;
 }
@@ -418,6 +419,10 @@ const char *t2_entry_uplink_address(const t2_entry *entry) {
 
 const char *t2_entry_public_tls_address(const t2_entry *entry) {
   return entry->options.public_tls_address;
+}
+
+const char *t2_entry_tls_address(const t2_entry *entry) {
+  return entry->options.tls_address;
 }
 
 int t2_entry_is_ready(const t2_entry *entry) {

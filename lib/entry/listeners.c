@@ -49,6 +49,7 @@ void t2_entry_drain_public(t2_entry *entry) {
   if (entry->public_server) t2_server_drain(entry->public_server);
   if (entry->public_tls_server) t2_server_drain(entry->public_tls_server);
   if (entry->shared && entry->uplink_server) t2_server_drain(entry->uplink_server);
+  t2_entry_close_passthrough(entry);
 }
 
 static void on_server_close(void *user) {
@@ -68,6 +69,7 @@ void t2_entry_close_listeners(t2_entry *entry) {
   close_server(entry, &entry->public_server);
   close_server(entry, &entry->public_tls_server);
   close_server(entry, &entry->uplink_server);
+  t2_entry_close_passthrough(entry);
   t2_entry_close_connections(entry);
 }
 
@@ -131,6 +133,7 @@ static int open_public_tls(t2_entry *entry, char *detail, size_t size) {
   public_options(entry, &options);
   options.listener.address = entry->options.public_tls_address;
   options.listener.tls = entry->public_tls;
+  t2_entry_share_passthrough(entry, &options.listener);
   return open_server(entry, &entry->public_tls_server, &entry->public_proxy, &options,
                      t2_entry_on_public_request, detail, size);
 }
@@ -161,6 +164,7 @@ static int open_shared(t2_entry *entry, char *detail, size_t size) {
   options.listener.address = entry->options.uplink_address;
   options.listener.connections_max += entry->options.uplinks_max;
   options.listener.tls = entry->uplink_tls;
+  t2_entry_share_passthrough(entry, &options.listener);
   return open_server(entry, &entry->uplink_server, &entry->public_proxy, &options, on_shared_request, detail,
                      size);
 }
@@ -173,9 +177,17 @@ static char *advertised(const t2_allocator *mem, const char *given, const char *
   return t2_strdup(mem, url);
 }
 
-static int note_address(t2_entry *entry, const t2_server *server, char **kept, const char **option) {
-  *option = *kept = t2_strdup(entry->options.allocator, t2_server_address(server));
+static int note_address(t2_entry *entry, const char *address, char **kept, const char **option) {
+  *option = *kept = t2_strdup(entry->options.allocator, address);
   return *kept ? 0 : T2_ERR_NOMEM;
+}
+
+/* Of an address that is bound. */
+static uint16_t port_of(const char *address) {
+  t2_str host;
+  uint16_t port = 0;
+  (void)t2_str_hostport(t2_str_c(address), &host, &port);
+  return port;
 }
 
 static int note_addresses(t2_entry *entry) {
@@ -183,10 +195,17 @@ static int note_addresses(t2_entry *entry) {
   t2_entry_options *o = &entry->options;
   t2_entry_strings *s = &entry->strings;
   const t2_server *secure = entry->shared ? entry->uplink_server : entry->public_tls_server;
-  int err = note_address(entry, entry->public_server, &s->public_address, &o->public_address);
-  if (err == 0) err = note_address(entry, entry->uplink_server, &s->uplink_address, &o->uplink_address);
-  if (err == 0 && secure) err = note_address(entry, secure, &s->public_tls_address, &o->public_tls_address);
+  const char *at = t2_server_address(entry->public_server);
+  bool both = t2_entry_passthrough_shares(o);
+  int err = note_address(entry, at, &s->public_address, &o->public_address);
+  at = t2_server_address(entry->uplink_server);
+  if (err == 0) err = note_address(entry, at, &s->uplink_address, &o->uplink_address);
+  at = secure ? t2_server_address(secure) : NULL;
+  if (err == 0 && at) err = note_address(entry, at, &s->public_tls_address, &o->public_tls_address);
+  if (!both) at = entry->passthrough ? t2_listener_address(entry->passthrough) : NULL;
+  if (err == 0 && at) err = note_address(entry, at, &s->tls_address, &o->tls_address);
   if (err) return err;
+  if (at) entry->uplinks.tls_port = port_of(at);
   o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
   o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
   return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
@@ -198,8 +217,13 @@ int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
   int err = open_public(entry, detail, size);
   if (err == 0 && o->public_tls_address && !shared) err = open_public_tls(entry, detail, size);
   if (err == 0) err = shared ? open_shared(entry, detail, size) : open_uplink(entry, detail, size);
+  if (err == 0) err = t2_entry_open_passthrough(entry, detail, size);
   if (err == 0) err = note_addresses(entry);
   if (err == 0) err = t2_entry_open_ports(entry);
+  entry->site =
+      (t2_route_site){t2_str_c(o->domain),
+                      t2_str_c(entry->id),
+                      {t2_entry_url_host(o->advertise_public), t2_entry_url_host(o->advertise_uplink)}};
   /* The caller's files are named in the TLS settings now. */
   entry->options.certificates = NULL;
   entry->options.certificate_count = 0;

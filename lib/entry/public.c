@@ -102,10 +102,9 @@ void t2_entry_on_public_request(const t2_request *request, void *user) {
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, "the entry has not been started");
     return;
   }
-  const t2_route_site here = {t2_str_c(entry->options.domain), t2_str_c(entry->id)};
   t2_entry_session *session;
-  int err = t2_route_find(request->head, &here, &entry->uplinks.sessions, t2_loop_now(entry->loop), &route,
-                          &entry->route_text, &session);
+  int err = t2_route_find(request->head, &entry->site, &entry->uplinks.sessions, t2_loop_now(entry->loop),
+                          &route, &entry->route_text, &session);
   if (err) {
     refuse(request, err, T2_AT_ROUTE, err == T2_ERR_NOT_FOUND ? "this is the address of no session" : NULL);
     return;

@@ -78,19 +78,41 @@ static bool cut_entry(t2_route *route, t2_str entry) {
   return true;
 }
 
+/* 1 and 2: true when the host is a name below the domain; *session may be NULL all the same. */
+static bool find_below_domain(t2_str authority, const t2_route_site *site, t2_entry_sessions *sessions,
+                              uint64_t now_ms, t2_route *route, t2_entry_session **session) {
+  *session = NULL;
+  if (!find_by_name(authority, site->domain, route)) return false;
+  *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
+  if (!*session && cut_entry(route, site->entry))
+    *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
+  return true;
+}
+
+static t2_entry_session *find_own_name(t2_str authority, const t2_route_site *site,
+                                       t2_entry_sessions *sessions, uint64_t now_ms) {
+  char text[T2_HOSTNAME_MAX + 1];
+  if (!sessions->hosts.count) return NULL;
+  t2_str name = own_name(authority, site->domain, text);
+  t2_entry_session *session = t2_entry_sessions_by_host(sessions, name, now_ms);
+  for (size_t i = 0; session && i < T2_COUNT_OF(site->own); i++)
+    if (t2_str_eq_nocase(name, site->own[i])) return NULL;
+  return session;
+}
+
+t2_entry_session *t2_route_find_name(t2_str authority, const t2_route_site *site, t2_entry_sessions *sessions,
+                                     uint64_t now_ms) {
+  t2_entry_session *session;
+  t2_route route;
+  if (find_below_domain(authority, site, sessions, now_ms, &route, &session)) return session;
+  return find_own_name(authority, site, sessions, now_ms);
+}
+
 int t2_route_find(const t2_head *request, const t2_route_site *site, t2_entry_sessions *sessions,
                   uint64_t now_ms, t2_route *route, t2_buf *text, t2_entry_session **session) {
-  char name[T2_HOSTNAME_MAX + 1];
   *route = (t2_route){.path = request->path};
-  *session = NULL;
-  if (find_by_name(request->authority, site->domain, route)) {
-    *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
-    if (!*session && cut_entry(route, site->entry))
-      *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);
-    return 0;
-  }
-  if (sessions->hosts.count)
-    *session = t2_entry_sessions_by_host(sessions, own_name(request->authority, site->domain, name), now_ms);
+  if (find_below_domain(request->authority, site, sessions, now_ms, route, session)) return 0;
+  *session = find_own_name(request->authority, site, sessions, now_ms);
   if (*session) return 0;
   if (!find_by_path(request->path, route)) return T2_ERR_NOT_FOUND;
   *session = t2_entry_sessions_find(sessions, t2_str_c(route->session), now_ms);

@@ -1,6 +1,6 @@
 /* What the parts of t2_entry share: entry.c (the object), listeners.c, public.c (public requests),
- * connections.c (on the ports of TCP sessions), flows.c (on those of UDP ones), registration.c (the control
- * plane). Included by these alone.
+ * connections.c (on the ports of TCP sessions), passthrough.c (TLS connections by their server name), flows.c
+ * (on those of UDP ones), registration.c (the control plane). Included by these alone.
  */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
@@ -30,7 +30,7 @@ typedef enum t2_entry_state {
 /* What the options' strings point to. */
 typedef struct t2_entry_strings {
   char *control, *token, *domain, *public_url, *uplink_url, *public_address, *uplink_address, *keys_file,
-      *public_tls_address, *public_host, *tcp_address;
+      *public_tls_address, *public_host, *tcp_address, *tls_address;
 } t2_entry_strings;
 
 /* What comes to the ports of UDP sessions. Embedded. */
@@ -54,15 +54,17 @@ struct t2_entry {
   t2_tls *uplink_tls, *public_tls, *link_tls;
   /* NULL once closing, and where there is none: uplinks and the public may share one. */
   t2_server *public_server, *public_tls_server, *uplink_server;
-  bool shared; /* uplink_server is the public's too */
+  bool shared;              /* uplink_server is the public's too */
+  t2_listener *passthrough; /* NULL: closed, or there is none, or it is one with public TLS */
   unsigned servers_open;
   t2_uplinks uplinks;
   t2_entry_ports ports;
-  t2_tcp_legs tcp; /* connections on them */
+  t2_tcp_legs tcp; /* connections on them, and those passed on by their server name */
   t2_entry_flows flows;
   t2_link *link;
   t2_keys keys;
   t2_timer drain;
+  t2_route_site site;
   t2_buf route_text;
   t2_prefix *trusted; /* proxies; trusted_count of them */
   size_t trusted_count;
@@ -104,10 +106,29 @@ int t2_entry_open_ports(t2_entry *entry);
 /* At once: ports and connections. */
 void t2_entry_close_connections(t2_entry *entry);
 
+/* Passes an accepted connection on to the session, as a CONNECT for that authority: 0. T2_ERR_FORBIDDEN: its
+ * peer may not ask; T2_ERR_UNAVAILABLE: nobody serves it, or all are full; then the connection is the
+ * caller's still, and *why a sentence. */
+int t2_entry_connect(t2_entry *entry, t2_entry_session *session, t2_conn *conn, const char *authority,
+                     const char **why);
+/* The host of the URL given, without brackets; empty when it has none. */
+t2_str t2_entry_url_host(const char *given);
+
 /* Adds what a request that is no HTTP request tells the client of its origin: who sent it (host and port, as
  * t2_conn_peer), and the exchange's id. text is kept as long as the head. 0 or T2_ERR_NOMEM. */
 int t2_entry_add_origin(t2_head *head, const t2_exchange *exchange, t2_str peer,
                         char text[T2_ADDRESS_TEXT + 16]);
+
+/* ---- passthrough.c ---- */
+
+/* Is one listener for both, by the options? */
+bool t2_entry_passthrough_shares(const t2_entry_options *options);
+/* For the public's TLS listener: names of TLS sessions are passed on there, if the options say so. */
+void t2_entry_share_passthrough(t2_entry *entry, t2_listener_options *options);
+/* Opens a listener of its own, if the options say so. Errors as t2_entry_new. */
+int t2_entry_open_passthrough(t2_entry *entry, char *detail, size_t size);
+/* Connections that were passed on live on. t2_entry_settled comes, if there is one. */
+void t2_entry_close_passthrough(t2_entry *entry);
 
 /* ---- flows.c ---- */
 

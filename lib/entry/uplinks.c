@@ -131,17 +131,25 @@ static void refuse_uplink(const t2_request *request, int err) {
     refuse(request, 503, NULL);
 }
 
-/* ---- TCP and UDP sessions ---- */
+/* ---- TCP, UDP and TLS sessions ---- */
+
+static int open_port(t2_uplinks *uplinks, t2_entry_session *session, uint16_t asked, char *detail,
+                     size_t size) {
+  bool udp = session->kind == T2_KIND_UDP;
+  t2_entry_ports *ports = udp ? uplinks->udp_ports : uplinks->ports;
+  if (session->kind == T2_KIND_HTTP || (session->kind == T2_KIND_TLS && uplinks->tls_port)) return 0;
+  if (session->kind == T2_KIND_TLS)
+    return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no port for TLS sessions");
+  if (ports) return t2_entry_ports_open(ports, session, asked, detail, size);
+  return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no ports for %s sessions",
+                   udp ? "UDP" : "TCP");
+}
 
 /* False: the session has no port, and the request has been refused. */
 static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink,
                      uint16_t asked) {
   char detail[160];
-  bool udp = uplink->session->kind == T2_KIND_UDP;
-  t2_entry_ports *ports = udp ? uplinks->udp_ports : uplinks->ports;
-  int err = ports ? t2_entry_ports_open(ports, uplink->session, asked, detail, sizeof(detail))
-                  : t2_detail(detail, sizeof(detail), T2_ERR_CONFLICT,
-                              "this entry has no ports for %s sessions", udp ? "UDP" : "TCP");
+  int err = open_port(uplinks, uplink->session, asked, detail, sizeof(detail));
   if (err == 0) return true;
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink of session %s was refused: %s",
             uplink->session->id, detail);
@@ -150,10 +158,10 @@ static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_up
   return false;
 }
 
-/* The 101 of a TCP or UDP session says where it can be reached: text is kept as long as the head. */
+/* The 101 of a session that is not of HTTP says where it can be reached: text is kept as long as the head. */
 static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, t2_head *answer,
                        char *text, size_t size) {
-  uint16_t port = t2_entry_port_number(session);
+  uint16_t port = session->kind == T2_KIND_TLS ? uplinks->tls_port : t2_entry_port_number(session);
   if (port == 0) return 0;
   bool v6 = strchr(uplinks->public_host, ':') != NULL;
   snprintf(text, size, v6 ? "%s://[%s]:%u" : "%s://%s:%u", t2_kind_name(session->kind), uplinks->public_host,
@@ -214,7 +222,7 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request) {
     int err = add(uplinks, &ticket, &uplink);
     if (err)
       refuse_uplink(request, err);
-    else if (ticket.kind == T2_KIND_HTTP || has_port(uplinks, request, uplink, ticket.port))
+    else if (has_port(uplinks, request, uplink, ticket.port))
       turn_round(uplinks, request, uplink);
   }
 }

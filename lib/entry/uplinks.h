@@ -16,6 +16,7 @@ typedef struct t2_uplinks {
   t2_entry_sessions sessions;
   t2_entry_ports *ports;     /* of TCP sessions; NULL: there are none */
   t2_entry_ports *udp_ports; /* of UDP sessions; likewise */
+  uint16_t tls_port;         /* that of all TLS sessions; 0: there is none */
   const char *public_host;   /* what their clients are told with the port; outlives this */
   t2_list list;
   size_t count, max;

@@ -30,7 +30,7 @@ bool t2_entry_id_valid(t2_str s) {
 }
 
 static const char *const kind_names[] = {
-    [T2_KIND_HTTP] = "http", [T2_KIND_TCP] = "tcp", [T2_KIND_UDP] = "udp"};
+    [T2_KIND_HTTP] = "http", [T2_KIND_TCP] = "tcp", [T2_KIND_UDP] = "udp", [T2_KIND_TLS] = "tls"};
 
 const char *t2_kind_name(t2_kind kind) {
   return kind_names[kind];
@@ -43,6 +43,10 @@ bool t2_kind_parse(t2_str name, t2_kind *kind) {
     return true;
   }
   return false;
+}
+
+bool t2_kind_has_port(t2_kind kind) {
+  return kind == T2_KIND_TCP || kind == T2_KIND_UDP;
 }
 
 static bool audience_valid(t2_str s) {
@@ -74,7 +78,8 @@ static bool ticket_valid(const t2_ticket *ticket) {
   for (size_t i = 0; i < ticket->audience_count; i++)
     if (!audience_valid(MEMBER(ticket->audience[i]))) return false;
   if ((size_t)ticket->kind >= T2_COUNT_OF(kind_names)) return false;
-  if (ticket->port && ticket->kind == T2_KIND_HTTP) return false;
+  if (ticket->port && !t2_kind_has_port(ticket->kind)) return false;
+  if (ticket->kind == T2_KIND_TLS && ticket->terms.hostname_count == 0) return false;
   return time_valid(ticket->issued_at) && time_valid(ticket->not_before) && time_valid(ticket->expires_at);
 }
 
@@ -214,7 +219,7 @@ static bool read_port(const json_t *claims, t2_kind kind, uint16_t *port) {
 
   if (t2_json_integer(claims, "t2_port", 0, UINT16_MAX, &number) < 0) return false;
   *port = (uint16_t)number;
-  return number == 0 || kind != T2_KIND_HTTP;
+  return number == 0 || t2_kind_has_port(kind);
 }
 
 static bool read_time(const json_t *claims, const char *name, int64_t *seconds) {
@@ -261,6 +266,7 @@ static const char *read_claims(const json_t *claims, t2_ticket *ticket) {
     return strcmp(wrong, "allow") == 0       ? "t2_allow"
            : strcmp(wrong, "hostnames") == 0 ? "t2_hostnames"
                                              : "t2_basic_auth";
+  if (ticket->kind == T2_KIND_TLS && ticket->terms.hostname_count == 0) return "t2_hostnames";
   return NULL;
 }
 

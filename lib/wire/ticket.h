@@ -18,7 +18,8 @@
 typedef enum t2_kind {
   T2_KIND_HTTP, /* requests */
   T2_KIND_TCP,  /* connections to a port of its own */
-  T2_KIND_UDP   /* datagrams to one */
+  T2_KIND_UDP,  /* datagrams to one */
+  T2_KIND_TLS   /* TLS connections for its host names, at a port that all share */
 } t2_kind;
 
 /* All claims that begin with "t2_" may be absent. */
@@ -50,10 +51,12 @@ int t2_ticket_sign(const t2_ticket *ticket, const t2_keys *keys, t2_buf *out);
 int t2_ticket_verify(t2_str jwt, const t2_keys *keys, t2_str entry, int64_t now_seconds, t2_ticket *ticket,
                      char *detail, size_t detail_size);
 
-/* "http", "tcp". */
+/* "http", "tcp", "udp", "tls". */
 const char *t2_kind_name(t2_kind kind);
 /* False: it is none. */
 bool t2_kind_parse(t2_str name, t2_kind *kind);
+/* Has a session of it a public port of its own? */
+bool t2_kind_has_port(t2_kind kind);
 
 /* Is s a session id: a UUID in lower case or a name [a-z0-9-]{3,63} that neither starts nor ends with '-'? */
 bool t2_session_id_valid(t2_str s);

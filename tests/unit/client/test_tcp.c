@@ -53,11 +53,34 @@ static void test_each_kind_has_its_options(void **state) {
   assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
 }
 
+static void test_tls_is_as_tcp_with_names_and_without_a_port(void **state) {
+  const char *good[] = {"443", "localhost:8443", "tls://db.example:443", "unix:/run/s"};
+  const char *bad[] = {"tcp://h:1", "https://h", "tls://", "host"}, *names[] = {"a.example"};
+  const t2_client_options tls = {.kind = T2_CLIENT_TLS, .hostnames = names, .hostname_count = 1};
+  t2_client_options o = tls;
+  char detail[256];
+  (void)state;
+  o.proxy_protocol = true;
+  for (size_t i = 0; i < T2_COUNT_OF(good); i++)
+    assert_int_equal(check(&o, good[i], detail, sizeof(detail)), 0);
+  for (size_t i = 0; i < T2_COUNT_OF(bad); i++) {
+    assert_int_equal(check(&o, bad[i], detail, sizeof(detail)), T2_ERR_INVALID);
+    assert_non_null(strstr(detail, "is no TLS target"));
+  }
+  o = tls, o.remote_port = 443;
+  assert_int_equal(check(&o, "443", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = tls, o.hostname_count = 0;
+  assert_int_equal(check(&o, "443", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = tls, o.host_header = "h";
+  assert_int_equal(check(&o, "443", detail, sizeof(detail)), T2_ERR_INVALID);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_targets_that_are_taken),
       cmocka_unit_test(test_targets_that_are_none),
       cmocka_unit_test(test_each_kind_has_its_options),
+      cmocka_unit_test(test_tls_is_as_tcp_with_names_and_without_a_port),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

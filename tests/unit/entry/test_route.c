@@ -12,11 +12,11 @@ typedef struct address {
 
 /* At an entry that knows no session. */
 static int find(const t2_head *head, t2_str domain, t2_route *route, t2_buf *text) {
-  t2_route_site site = {domain, T2_STR("east")};
+  const t2_route_site here = {domain, T2_STR("east"), {T2_STR_NULL}};
   t2_entry_sessions none;
   t2_entry_session *session;
   t2_entry_sessions_init(&none, NULL);
-  int err = t2_route_find(head, &site, &none, 0, route, text, &session);
+  int err = t2_route_find(head, &here, &none, 0, route, text, &session);
   assert_null(session);
   t2_entry_sessions_fini(&none);
   return err;
@@ -130,9 +130,11 @@ static void add(t2_entry_sessions *sessions, const char *id, const char *hostnam
   t2_entry_sessions_detach(sessions, session, some_uplink());
 }
 
+static const t2_route_site site = {
+    T2_STR("tun.example"), T2_STR("east"), {T2_STR("Gate.example"), T2_STR("up.example")}};
+
 static const char *found(t2_entry_sessions *sessions, const char *authority, const char *path,
                          const char *prefix) {
-  const t2_route_site site = {T2_STR("tun.example"), T2_STR("east")};
   t2_head head = {.authority = t2_str_c(authority), .path = t2_str_c(path)};
   t2_entry_session *session;
   t2_route route;
@@ -214,6 +216,48 @@ static void test_a_name_is_the_newest_tickets(void **state) {
   t2_entry_sessions_fini(&sessions);
 }
 
+static void test_the_entrys_own_names_are_nobodys(void **state) {
+  t2_entry_sessions sessions;
+  t2_entry_sessions_init(&sessions, NULL);
+  add(&sessions, "thief", "gate.example", 1);
+  assert_string_equal(found(&sessions, "gate.example", "/", ""), "(no address)");
+  assert_string_equal(found(&sessions, "GATE.example:80", "/session/thief/", "/session/thief"), "thief");
+  add(&sessions, "thief", "up.example", 2);
+  assert_string_equal(found(&sessions, "up.example.", "/", ""), "(no address)");
+  add(&sessions, "thief", "x.gate.example", 3);
+  assert_string_equal(found(&sessions, "x.gate.example", "/", ""), "thief");
+  t2_entry_sessions_fini(&sessions);
+}
+
+static void test_a_name_alone_is_found_as_a_host_is(void **state) {
+  const char *const cases[][2] = {{"www.example.com", "shop"},
+                                  {"WWW.Example.com", "shop"},
+                                  {"shop.tun.example", "shop"},
+                                  {"shop-east.tun.example", "shop"},
+                                  {"shop-west.tun.example", NULL},
+                                  {"thief.tun.example", NULL},
+                                  {"tun.example", NULL},
+                                  {"example.com", NULL},
+                                  {"x.www.example.com", NULL},
+                                  {"gate.example", NULL},
+                                  {"", NULL}};
+  t2_entry_sessions sessions;
+  t2_entry_sessions_init(&sessions, NULL);
+  assert_null(t2_route_find_name(T2_STR("www.example.com"), &site, &sessions, 0));
+  add(&sessions, "shop", "www.example.com", 1);
+  add(&sessions, "other", "gate.example", 1);
+  add(&sessions, "third", "thief.tun.example", 1);
+  for (size_t i = 0; i < T2_COUNT_OF(cases); i++) {
+    const t2_entry_session *session = t2_route_find_name(t2_str_c(cases[i][0]), &site, &sessions, 0);
+    if (cases[i][1])
+      assert_string_equal(session->id, cases[i][1]);
+    else
+      assert_null(session);
+  }
+  assert_null(t2_route_find_name(T2_STR("www.example.com"), &site, &sessions, 2000)); /* forgotten */
+  t2_entry_sessions_fini(&sessions);
+}
+
 static void find_with_query(t2_test_mem *mem, void *user) {
   t2_head head = {.authority = T2_STR("h"), .path = T2_STR("/session/main?q")};
   t2_route route;
@@ -236,6 +280,8 @@ int main(void) {
       cmocka_unit_test(test_without_a_domain_there_are_no_names),
       cmocka_unit_test(test_order_of_the_addresses),
       cmocka_unit_test(test_a_name_is_the_newest_tickets),
+      cmocka_unit_test(test_the_entrys_own_names_are_nobodys),
+      cmocka_unit_test(test_a_name_alone_is_found_as_a_host_is),
       cmocka_unit_test(test_each_failure),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,6 +197,21 @@ static void test_a_port_is_one_and_for_tcp_alone(void **state) {
   }
 }
 
+static void test_a_ticket_of_tls_has_names_and_no_port(void **state) {
+  fixture *f = *state;
+
+  assert_int_equal(
+      verify_claims(f, "{" CLAIMS ",\"t2_kind\":\"tls\",\"t2_hostnames\":[\"a.b\"]}", "entry-1", NOW), 0);
+  assert_int_equal(f->ticket.kind, T2_KIND_TLS);
+  assert_int_equal(verify_claims(f, "{" CLAIMS ",\"t2_kind\":\"tls\"}", "entry-1", NOW), T2_ERR_AUTH);
+  assert_string_equal(f->detail, "the ticket's claim t2_hostnames is missing or malformed");
+  assert_int_equal(verify_claims(f,
+                                 "{" CLAIMS ",\"t2_kind\":\"tls\",\"t2_hostnames\":[\"a.b\"],\"t2_port\":22}",
+                                 "entry-1", NOW),
+                   T2_ERR_AUTH);
+  assert_string_equal(f->detail, "the ticket's claim t2_port is missing or malformed");
+}
+
 /* ---- Ids ---- */
 
 static void test_session_and_entry_ids(void **state) {
@@ -229,6 +244,7 @@ int main(void) {
       TEST(test_limits_are_read_and_none_is_zero),
       TEST(test_a_ticket_is_of_http_unless_it_says_otherwise),
       TEST(test_a_port_is_one_and_for_tcp_alone),
+      TEST(test_a_ticket_of_tls_has_names_and_no_port),
       TEST(test_session_and_entry_ids),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
