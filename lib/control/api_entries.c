@@ -12,10 +12,11 @@ static bool read_member(const json_t *content, const char *name, t2_str *text) {
 }
 
 static int read_announcement(const json_t *content, t2_announcement *announcement, const char **wrong) {
-  *wrong = "\"id\", \"uplink\", \"public\" and \"domain\" are strings";
+  *wrong = "\"id\", \"uplink\", \"public\", \"public_tls\" and \"domain\" are strings";
   if (!read_member(content, "id", &announcement->id) ||
       !read_member(content, "uplink", &announcement->uplink) ||
       !read_member(content, "public", &announcement->public_url) ||
+      !read_member(content, "public_tls", &announcement->public_tls) ||
       !read_member(content, "domain", &announcement->domain))
     return T2_ERR_INVALID;
   return t2_announcement_check(announcement, wrong);

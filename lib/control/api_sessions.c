@@ -99,6 +99,28 @@ static void put_urls(t2_buf *out, const t2_entry_list *list, const char *session
   }
 }
 
+static bool has_site(const t2_name_site *sites, size_t n, const t2_name_site *site) {
+  for (size_t i = 0; i < n; i++)
+    if (sites[i].secure == site->secure && strcmp(sites[i].port, site->port) == 0) return true;
+  return false;
+}
+
+/* Behind others: its names of its own, with the ports of all entries, each once. */
+static void put_named_urls(t2_buf *out, const t2_entry_list *list, const t2_terms *terms) {
+  t2_name_site sites[T2_MESSAGE_ENTRIES_MAX * T2_NAME_SITES_MAX], some[T2_NAME_SITES_MAX];
+  size_t n = 0;
+
+  for (size_t i = 0; i < list->n; i++) {
+    size_t count = t2_name_sites(list->entries[i], some);
+    for (size_t j = 0; j < count; j++)
+      if (!has_site(sites, n, &some[j])) sites[n++] = some[j];
+  }
+  for (size_t i = 0; i < terms->hostname_count; i++)
+    for (size_t j = 0; j < n; j++)
+      t2_buf_printf(out, ",\"%s://%s%s/\"", sites[j].secure ? "https" : "http", terms->hostnames[i],
+                    sites[j].port);
+}
+
 static void put_entries(t2_buf *out, const t2_entry_list *list) {
   for (size_t i = 0; i < list->n; i++)
     t2_buf_printf(out, "%s{\"id\":\"%s\",\"uplink\":\"%s\"}", i ? "," : "", list->entries[i]->id,
@@ -117,7 +139,10 @@ static int grant(t2_control *control, t2_session *session, t2_buf *out) {
                             t2_channels_now(&control->channels), out, &expires_at);
   t2_buf_append_c(out, "\",\"urls\":[");
   /* Which port is another session's, each entry tells the client. */
-  if (session->kind == T2_KIND_HTTP) put_urls(out, &list, session->id);
+  if (session->kind == T2_KIND_HTTP) {
+    put_urls(out, &list, session->id);
+    if (session->terms) put_named_urls(out, &list, session->terms);
+  }
   t2_buf_append_c(out, "],\"entries\":[");
   put_entries(out, &list);
   t2_buf_append_c(out, "]}\n");

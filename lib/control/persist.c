@@ -30,6 +30,7 @@ static void put_entry(t2_buf *out, const t2_store_entry *entry) {
   put_text(out, "uplink", entry->uplink);
   put_text(out, "public", entry->public_url);
   put_text(out, "domain", entry->domain);
+  if (entry->public_tls[0]) put_text(out, "public_tls", entry->public_tls);
   put_number(out, "created_at", entry->created_at);
   end_record(out);
 }
@@ -123,14 +124,17 @@ static bool is_owner(t2_str s) {
 }
 
 static int restore_entry(loading *load, const json_t *record) {
-  t2_announcement announcement = {get_text(load, record, "id"), get_text(load, record, "uplink"),
-                                  get_text(load, record, "public"), get_text(load, record, "domain")};
+  t2_announcement announcement = {.id = get_text(load, record, "id"),
+                                  .uplink = get_text(load, record, "uplink"),
+                                  .public_url = get_text(load, record, "public"),
+                                  .domain = get_text(load, record, "domain")};
   t2_str owner = get_text(load, record, "owner");
   int64_t created_at = get_number(load, record, "created_at");
   t2_store_entry *entry;
   const char *why;
   bool changed;
 
+  if (json_object_get(record, "public_tls")) announcement.public_tls = get_text(load, record, "public_tls");
   if (load->wrong || !is_owner(owner)) return T2_ERR_INVALID;
   if (t2_announcement_check(&announcement, &why)) return T2_ERR_INVALID;
   if (t2_store_entry_find(load->store, announcement.id)) return T2_ERR_CONFLICT;

@@ -72,6 +72,7 @@ typedef struct t2_session {
 /* What an entry announces; views. */
 typedef struct t2_announcement {
   t2_str id, uplink, public_url, domain;
+  t2_str public_tls; /* empty: there is none */
 } t2_announcement;
 
 typedef struct t2_store_entry {
@@ -86,6 +87,7 @@ typedef struct t2_store_entry {
   char id[T2_ENTRY_ID_MAX + 1];
   char uplink[T2_STORE_URL_MAX + 1];
   char public_url[T2_STORE_URL_MAX + 1];
+  char public_tls[T2_STORE_URL_MAX + 1];
   char domain[T2_STORE_DOMAIN_MAX + 1];
 } t2_store_entry;
 

@@ -43,6 +43,7 @@ int t2_store_announce(t2_store *store, const t2_announcement *announcement, cons
   *changed |= replace_text(entry->uplink, announcement->uplink);
   *changed |= replace_text(entry->public_url, announcement->public_url);
   *changed |= replace_text(entry->domain, announcement->domain);
+  *changed |= replace_text(entry->public_tls, announcement->public_tls);
   if (*changed) store->dirty = true;
   t2_store_entry_renew(store, entry, now);
   *out = entry;

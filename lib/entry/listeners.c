@@ -190,6 +190,16 @@ static uint16_t port_of(const char *address) {
   return port;
 }
 
+/* What people are told is the public's host, with the port of TLS. */
+static char *secure_url(const t2_entry *entry) {
+  char url[320]; /* a domain name has 253 characters at most */
+  t2_str host = t2_entry_url_host(entry->options.advertise_public);
+  bool v6 = t2_str_find(host, ':') >= 0;
+  snprintf(url, sizeof(url), v6 ? "https://[%.*s]:%u" : "https://%.*s:%u", T2_STR_ARG(host),
+           (unsigned)port_of(entry->options.public_tls_address));
+  return t2_strdup(entry->options.allocator, url);
+}
+
 static int note_addresses(t2_entry *entry) {
   const t2_allocator *mem = entry->options.allocator;
   t2_entry_options *o = &entry->options;
@@ -208,7 +218,8 @@ static int note_addresses(t2_entry *entry) {
   if (at) entry->uplinks.tls_port = port_of(at);
   o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
   o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
-  return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
+  if (secure && s->public_url) s->public_tls_url = secure_url(entry);
+  return s->public_url && s->uplink_url && (s->public_tls_url || !secure) ? 0 : T2_ERR_NOMEM;
 }
 
 int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {

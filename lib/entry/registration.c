@@ -41,8 +41,10 @@ static int take_keys(t2_entry *entry, t2_str jwks, char *detail, size_t size) {
 static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_entry *entry = user;
   (void)link;
-  json_t *json = json_pack("{s:s, s:s, s:s, s:s}", "id", entry->id, "uplink", entry->options.advertise_uplink,
-                           "public", entry->options.advertise_public, "domain", entry->options.domain);
+  const t2_entry_options *o = &entry->options;
+  json_t *json =
+      json_pack("{s:s, s:s, s:s, s:s, s:s*}", "id", entry->id, "uplink", o->advertise_uplink, "public",
+                o->advertise_public, "domain", o->domain, "public_tls", entry->strings.public_tls_url);
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   json_decref(json);
   if (!text) return T2_ERR_NOMEM;

@@ -30,7 +30,7 @@ typedef enum t2_entry_state {
 /* What the options' strings point to. */
 typedef struct t2_entry_strings {
   char *control, *token, *domain, *public_url, *uplink_url, *public_address, *uplink_address, *keys_file,
-      *public_tls_address, *public_host, *tcp_address, *tls_address;
+      *public_tls_address, *public_tls_url, *public_host, *tcp_address, *tls_address;
 } t2_entry_strings;
 
 /* What comes to the ports of UDP sessions. Embedded. */

@@ -241,6 +241,9 @@ def test_name_with_the_entry_s_id_is_that_entry_s(shared):
 def test_name_of_one_s_own(shared, shared_origin):
     client = shared.tunnelc(shared_origin.target, "--hostname", "www.Example.com", "--hostname", "example.org",
                             session="named")
+    port = shared.public[1]
+    assert client.ready["urls"] == [f"http://127.0.0.1:{port}/session/named/", f"http://named.localhost:{port}/",
+                                    f"http://www.example.com:{port}/", f"http://example.org:{port}/"]
     for host in ("www.example.com", "WWW.EXAMPLE.COM:8080", "example.org"):
         fields = inspect(ask(shared.public, "GET", "/inspect", host=host))
         assert fields["x-forwarded-host"] == [host] and "x-forwarded-prefix" not in fields

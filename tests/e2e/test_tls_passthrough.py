@@ -490,6 +490,14 @@ def test_names_of_tls_sessions_pass_and_all_others_are_terminated(shared_port, p
             assert (b"203.0.113.6" in answer) == bool(shared_port.before)
 
 
+def test_an_http_sessions_names_are_told_with_both_ports(shared_port):
+    assert shared_port.http.ready["urls"] == [
+        "http://gate.example.test/session/public/", "http://public.localhost/", "http://public.example.test/",
+        f"https://public.example.test:{shared_port.tls[1]}/"]
+    assert shared_port.client.ready["urls"] == [f"tls://{name}.example.test:{shared_port.tls[1]}"
+                                                for name in ("a", "gate")]
+
+
 def test_http2_is_terminated_there_as_well(shared_port, pki):
     if shared_port.before:
         pytest.skip("the header is in front")

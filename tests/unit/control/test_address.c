@@ -5,7 +5,8 @@
 
 static int check(const char *id, const char *uplink, const char *public_url, const char *domain,
                  const char **detail) {
-  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), t2_str_c(public_url), t2_str_c(domain)};
+  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), t2_str_c(public_url), t2_str_c(domain),
+                                  T2_STR_NULL};
   *detail = NULL;
   return t2_announcement_check(&announcement, detail);
 }
@@ -22,11 +23,13 @@ static void test_announcements_that_are_fine(void **state) {
 }
 
 static void test_a_slash_at_the_end_is_taken_off(void **state) {
-  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h/"), T2_STR("http://h:1/"), T2_STR_NULL};
+  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h/"), T2_STR("http://h:1/"), T2_STR_NULL,
+                                  T2_STR("https://h:2/")};
   const char *why;
   assert_int_equal(t2_announcement_check(&announcement, &why), 0);
   assert_true(t2_str_eq(announcement.uplink, T2_STR("https://h")));
   assert_true(t2_str_eq(announcement.public_url, T2_STR("http://h:1")));
+  assert_true(t2_str_eq(announcement.public_tls, T2_STR("https://h:2")));
 }
 
 static void test_hosts_that_are_none_are_refused(void **state) {
@@ -66,7 +69,8 @@ static void test_hosts_that_are_none_are_refused(void **state) {
 }
 
 static void test_a_nul_in_a_host_is_no_part_of_it(void **state) {
-  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://[::1\0]"), T2_STR("http://h"), T2_STR_NULL};
+  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://[::1\0]"), T2_STR("http://h"), T2_STR_NULL,
+                                  T2_STR_NULL};
   const char *why;
   assert_int_equal(t2_announcement_check(&announcement, &why), T2_ERR_INVALID);
 }
@@ -95,7 +99,8 @@ static t2_str long_url(char *text, size_t n) {
 static void test_lengths_are_bounded(void **state) {
   char text[1024];
   const char *why;
-  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h"), T2_STR("http://h"), T2_STR_NULL};
+  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h"), T2_STR("http://h"), T2_STR_NULL,
+                                  T2_STR_NULL};
   announcement.uplink = long_url(text, 8 + T2_STORE_DOMAIN_MAX);
   assert_int_equal(t2_announcement_check(&announcement, &why), 0);
   announcement.uplink = long_url(text, 9 + T2_STORE_DOMAIN_MAX);
@@ -132,6 +137,32 @@ static void test_without_a_domain_there_is_no_address_by_name(void **state) {
   assert_int_equal(t2_session_urls(&entry, "web", urls), 1);
 }
 
+static void test_names_of_ones_own_have_the_ports_of_both(void **state) {
+  t2_name_site sites[T2_NAME_SITES_MAX];
+  t2_store_entry entry = {.public_url = "http://[::1]:12000", .public_tls = "https://h:65535"};
+  assert_int_equal(t2_name_sites(&entry, sites), 2);
+  assert_false(sites[0].secure);
+  assert_string_equal(sites[0].port, ":12000");
+  assert_true(sites[1].secure);
+  assert_string_equal(sites[1].port, ":65535");
+  entry = (t2_store_entry){.public_url = "https://h"};
+  assert_int_equal(t2_name_sites(&entry, sites), 1);
+  assert_true(sites[0].secure);
+  assert_string_equal(sites[0].port, "");
+}
+
+static void test_the_address_for_tls_is_one(void **state) {
+  const char *const bad[] = {"http://h", "https://h/p", "h", "https://h:0"};
+  t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h"), T2_STR("http://h"), T2_STR_NULL,
+                                  T2_STR_NULL};
+  const char *why;
+  for (size_t i = 0; i < T2_COUNT_OF(bad); i++) {
+    announcement.public_tls = t2_str_c(bad[i]);
+    assert_int_equal(t2_announcement_check(&announcement, &why), T2_ERR_INVALID);
+    assert_non_null(strstr(why, "public_tls"));
+  }
+}
+
 static void test_the_longest_addresses_fit(void **state) {
   char urls[T2_SESSION_URLS_MAX][T2_SESSION_URL_MAX], session[T2_SESSION_ID_MAX + 1];
   t2_store_entry entry = {0};
@@ -157,6 +188,8 @@ int main(void) {
       cmocka_unit_test(test_a_session_has_an_address_by_path_and_one_by_name),
       cmocka_unit_test(test_scheme_and_port_are_those_of_the_public_address),
       cmocka_unit_test(test_without_a_domain_there_is_no_address_by_name),
+      cmocka_unit_test(test_names_of_ones_own_have_the_ports_of_both),
+      cmocka_unit_test(test_the_address_for_tls_is_one),
       cmocka_unit_test(test_the_longest_addresses_fit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

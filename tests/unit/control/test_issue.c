@@ -31,7 +31,8 @@ static int add_key(t2_keys *keys) {
 }
 
 static int announce(t2_store *store, const char *id, const char *uplink) {
-  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), T2_STR("http://h"), T2_STR_NULL};
+  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), T2_STR("http://h"), T2_STR_NULL,
+                                  T2_STR_NULL};
   t2_store_entry *entry;
   bool changed;
   return t2_store_announce(store, &announcement, "gate", now, &entry, &changed);

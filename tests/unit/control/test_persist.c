@@ -19,7 +19,7 @@ static const t2_moment now = {.mono_ms = 5000, .wall = WALL};
 /* One session of each kind, and an entry. */
 static int fill(t2_store *store) {
   t2_announcement announcement = {T2_STR("e-1"), T2_STR("https://h:1"), T2_STR("http://h:2"),
-                                  T2_STR("h.example")};
+                                  T2_STR("h.example"), T2_STR("https://h:3")};
   const char *ids[3] = {"live", "gone", "lapsed"};
   t2_session *sessions[3];
   t2_store_entry *entry;
@@ -57,6 +57,7 @@ static void check_filled(const t2_store *store) {
   assert_string_equal(entry->uplink, "https://h:1");
   assert_string_equal(entry->public_url, "http://h:2");
   assert_string_equal(entry->domain, "h.example");
+  assert_string_equal(entry->public_tls, "https://h:3");
   assert_string_equal(entry->owner, "gate");
   assert_int_equal(entry->created_at, WALL);
 }

@@ -19,7 +19,8 @@ static t2_moment at_ms(uint64_t ms) {
 static int announce(t2_store *store, const char *id, const char *owner, const char *uplink, t2_moment now,
                     bool *changed) {
   t2_store_entry *entry;
-  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), T2_STR("http://h"), T2_STR("d.example")};
+  t2_announcement announcement = {t2_str_c(id), t2_str_c(uplink), T2_STR("http://h"), T2_STR("d.example"),
+                                  T2_STR_NULL};
   return t2_store_announce(store, &announcement, owner, now, &entry, changed);
 }
 
