@@ -288,9 +288,25 @@ void t2_h2_free(t2_h2 *h2) {
   t2_free(h2->mem, h2);
 }
 
+/* The bytes are cut only before a frame that may be one too many. */
+static ssize_t receive_scanned(t2_h2 *h2, const uint8_t *bytes, size_t n) {
+  const uint8_t *at = bytes, *end = bytes + n;
+  t2_h2_scanned frame;
+  while (t2_h2_scan_next(&h2->scan, &at, end, &frame)) {
+    uint32_t code = t2_h2_watch_scanned(h2, &frame);
+    if (code == T2_H2_NO_ERROR) continue;
+    ssize_t taken = nghttp2_session_mem_recv(h2->session, bytes, (size_t)(at - bytes));
+    if (taken < 0) return taken;
+    bytes = at;
+    if (!t2_h2_watch_suspect(h2, &frame, code)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+  }
+  return nghttp2_session_mem_recv(h2->session, bytes, (size_t)(end - bytes));
+}
+
 int t2_h2_feed(t2_h2 *h2, const uint8_t *bytes, size_t n) {
   if (h2->gave_up_for != T2_H2_ABUSES) return T2_ERR_PROTOCOL;
-  ssize_t taken = nghttp2_session_mem_recv(h2->session, bytes, n);
+  ssize_t taken =
+      h2->options.server ? receive_scanned(h2, bytes, n) : nghttp2_session_mem_recv(h2->session, bytes, n);
   /* What is no HTTP/2 at all, or was given up, is told why. */
   if (taken < 0 && taken != NGHTTP2_ERR_NOMEM)
     nghttp2_session_terminate_session(h2->session, taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM

@@ -240,7 +240,6 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
   t2_h2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
   if (!stream) return 0;
   nghttp2_session_set_stream_user_data(session, id, NULL);
-  if (stream->remote_ended) t2_h2_watch_ended(h2, id);
   stream->unconsumed = 0;
   /* What was refused here may have ended by itself before the RST_STREAM went out. */
   if (stream->reset && code == NGHTTP2_NO_ERROR) code = stream->code;

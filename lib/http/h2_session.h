@@ -4,6 +4,7 @@
 #define T2_HTTP_H2_SESSION_H
 
 #include <http/h2.h>
+#include <http/h2_scan.h>
 #include <nghttp2/nghttp2.h>
 
 #define T2_H2_SPARE_STREAMS 256   /* kept for use again */
@@ -45,11 +46,12 @@ struct t2_h2 {
   bool going; /* the peer's GOAWAY came */
   t2_h2_guard guard;
   t2_h2_abuse gave_up_for;
-  /* Server: the streams opened last, each id twice, and one more when the peer has ended it: nothing may come
-   * on it any more. */
+  /* Server: the streams opened last, each id twice, and one more when the peer has ended or reset it: nothing
+   * may come on it any more. */
+  t2_h2_scan scan;
   uint32_t past[T2_H2_PAST_MAX];
   size_t past_next;
-  int32_t newest;
+  uint32_t newest;
   bool freeing;
   bool no_memory; /* something that must be said could not be: the connection can't go on */
 };
@@ -74,8 +76,11 @@ bool t2_h2_watch(t2_h2 *h2, t2_h2_abuse abuse);
 int t2_h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 /* A DATA frame has come whole: is it one of padding alone, once too often? */
 bool t2_h2_watch_padding(t2_h2 *h2, const nghttp2_frame *frame);
-/* Server: the peer has ended the stream, or given it up. */
-void t2_h2_watch_ended(t2_h2 *h2, int32_t id);
+/* Server, for each frame before nghttp2 has it: NO_ERROR, or the code it deserves if what nghttp2 knows does
+ * not excuse it. */
+uint32_t t2_h2_watch_scanned(t2_h2 *h2, const t2_h2_scanned *frame);
+/* ... once nghttp2 has all that came before. False: it does not, and the GOAWAY is on its way. */
+bool t2_h2_watch_suspect(t2_h2 *h2, const t2_h2_scanned *frame, uint32_t code);
 /* A frame was sent: a DATA frame of `length` bytes of content, of `have` that there were; or a RST_STREAM. */
 void t2_h2_watch_data(t2_h2 *h2, size_t length, size_t have);
 void t2_h2_watch_reset(t2_h2 *h2, uint32_t code);

@@ -20,20 +20,57 @@ bool t2_h2_watch(t2_h2 *h2, t2_h2_abuse abuse) {
 
 /* ---- Streams that are past ---- */
 
-static void open_past(t2_h2 *h2, int32_t id) {
+static void open_past(t2_h2 *h2, uint32_t id, bool ended) {
   h2->newest = id;
-  h2->past[h2->past_next++ % T2_H2_PAST_MAX] = (uint32_t)id << 1;
+  h2->past[h2->past_next++ % T2_H2_PAST_MAX] = id << 1 | ended;
 }
 
-static uint32_t *find_past(t2_h2 *h2, int32_t id) {
-  for (size_t i = 0; i < T2_H2_PAST_MAX; i++)
-    if (h2->past[i] >> 1 == (uint32_t)id) return &h2->past[i];
+/* The latest first: it is mostly one of these. */
+static uint32_t *find_past(t2_h2 *h2, uint32_t id) {
+  for (size_t i = 1; i <= T2_H2_PAST_MAX; i++) {
+    uint32_t *past = &h2->past[(h2->past_next - i) % T2_H2_PAST_MAX];
+    if (*past >> 1 == id) return past;
+  }
   return NULL;
 }
 
-void t2_h2_watch_ended(t2_h2 *h2, int32_t id) {
-  uint32_t *past = h2->options.server ? find_past(h2, id) : NULL;
+/* HEADERS or DATA. What was reset here may still be on its way (RFC 9113, 5.1), as it may be on a stream that
+ * was forgotten. */
+static uint32_t scan_past(t2_h2 *h2, uint32_t id, bool ended) {
+  if (id > h2->newest) return NGHTTP2_NO_ERROR; /* idle: nghttp2 sees to it */
+  uint32_t *past = find_past(h2, id);
+  uint32_t oldest = h2->past[h2->past_next % T2_H2_PAST_MAX] >> 1;
+  if (!past) return id < oldest || id % 2 == 0 ? NGHTTP2_NO_ERROR : NGHTTP2_PROTOCOL_ERROR;
+  uint32_t code = *past & 1 ? NGHTTP2_STREAM_CLOSED : NGHTTP2_NO_ERROR;
+  *past |= ended;
+  return code;
+}
+
+static void scan_reset(t2_h2 *h2, uint32_t id) {
+  uint32_t *past = find_past(h2, id);
   if (past) *past |= 1;
+}
+
+uint32_t t2_h2_watch_scanned(t2_h2 *h2, const t2_h2_scanned *frame) {
+  bool ended = (frame->flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  switch (frame->type) {
+  case NGHTTP2_HEADERS:
+    if (frame->stream > h2->newest) {
+      open_past(h2, frame->stream, ended);
+      return NGHTTP2_NO_ERROR;
+    }
+    return scan_past(h2, frame->stream, ended);
+  case NGHTTP2_DATA:
+    return scan_past(h2, frame->stream, ended);
+  case NGHTTP2_RST_STREAM:
+    scan_reset(h2, frame->stream);
+    return NGHTTP2_NO_ERROR;
+  case NGHTTP2_PRIORITY: /* RFC 7540, 5.3.1; where RFC 9218 is in use nghttp2 does not look */
+    return frame->depends_on && frame->depends_on == frame->stream ? NGHTTP2_PROTOCOL_ERROR
+                                                                   : NGHTTP2_NO_ERROR;
+  default:
+    return NGHTTP2_NO_ERROR;
+  }
 }
 
 static bool connection_error(t2_h2 *h2, uint32_t code) {
@@ -41,15 +78,10 @@ static bool connection_error(t2_h2 *h2, uint32_t code) {
   return false;
 }
 
-/* HEADERS or DATA for a stream that nghttp2 does not know any more, and would pass over. What was reset here
- * may still be on its way (RFC 9113, 5.1), as it may be on one that was forgotten. */
-static bool watch_past(t2_h2 *h2, int32_t id) {
-  if (!h2->options.server || id > h2->newest || nghttp2_session_get_stream_user_data(h2->session, id))
-    return true;
-  const uint32_t *past = find_past(h2, id);
-  if (past) return *past & 1 ? connection_error(h2, NGHTTP2_STREAM_CLOSED) : true;
-  uint32_t oldest = h2->past[h2->past_next % T2_H2_PAST_MAX] >> 1;
-  return (uint32_t)id < oldest || id % 2 == 0 ? true : connection_error(h2, NGHTTP2_PROTOCOL_ERROR);
+/* A stream that nghttp2 knows it looks after itself. */
+bool t2_h2_watch_suspect(t2_h2 *h2, const t2_h2_scanned *frame, uint32_t code) {
+  bool known = nghttp2_session_get_stream_user_data(h2->session, (int32_t)frame->stream) != NULL;
+  return known && frame->type != NGHTTP2_PRIORITY ? true : connection_error(h2, code);
 }
 
 /* ---- What comes ---- */
@@ -65,13 +97,10 @@ static bool watch_frame(t2_h2 *h2, const nghttp2_frame_hd *hd) {
   bool ack = (hd->flags & NGHTTP2_FLAG_ACK) != 0;
   switch (hd->type) {
   case NGHTTP2_DATA:
-    if (!watch_past(h2, hd->stream_id)) return false;
     if (hd->length || (hd->flags & NGHTTP2_FLAG_END_STREAM)) return true;
     return t2_h2_watch(h2, T2_H2_EMPTY_DATA);
   case NGHTTP2_HEADERS:
     h2->incoming.continuations = 0;
-    if (!watch_past(h2, hd->stream_id)) return false;
-    if (h2->options.server && hd->stream_id > h2->newest) open_past(h2, hd->stream_id);
     return true;
   case NGHTTP2_PRIORITY: /* nghttp2 does not look at it when the client says by other means what goes first */
     if (hd->stream_id == 0) return connection_error(h2, NGHTTP2_PROTOCOL_ERROR);
@@ -80,7 +109,6 @@ static bool watch_frame(t2_h2 *h2, const nghttp2_frame_hd *hd) {
     if (++h2->incoming.continuations <= T2_H2_CONTINUATIONS_MAX) return true;
     return t2_h2_watch(h2, T2_H2_CONTINUATIONS);
   case NGHTTP2_RST_STREAM:
-    t2_h2_watch_ended(h2, hd->stream_id);
     return watch_stream_reset(h2);
   case NGHTTP2_SETTINGS:
     return t2_h2_watch(h2, ack ? T2_H2_OTHER_FRAMES : T2_H2_SETTINGS);
@@ -139,6 +167,7 @@ void t2_h2_watch_reset(t2_h2 *h2, uint32_t code) {
 void t2_h2_watch_init(t2_h2 *h2) {
   t2_h2_guard_init(&h2->guard, h2->options.patience);
   h2->gave_up_for = T2_H2_ABUSES;
+  t2_h2_scan_init(&h2->scan, T2_H2_PREFACE_LEN);
 }
 
 void t2_h2_watch_options(const t2_h2 *h2, nghttp2_option *option) {

@@ -352,6 +352,49 @@ static void test_head_on_a_stream_that_has_ended_is_an_error(void **state) {
   close_hand(&h);
 }
 
+static void test_data_on_a_stream_that_has_ended_is_an_error(void **state) {
+  for (int reset = 0; reset < 2; reset++) {
+    hand h;
+    open_hand(&h);
+    h.server.on_request = reset ? NULL : answer_empty;
+    request_of(&h, 1, reset ? post_head : get_head, !reset);
+    if (reset) put_u32(&h, RST, 1, T2_H2_CANCEL);
+    request_of(&h, 3, post_head, false);
+    put(&h, DATA, 0, 3, "x", 1);
+    assert_int_equal(give(&h), 0);
+    put(&h, DATA, END_STREAM, 3, NULL, 0);
+    put(&h, DATA, 0, 1, "x", 1);
+    assert_int_equal(give(&h), T2_ERR_PROTOCOL);
+    assert_int_equal(goaway(&h), 5);            /* STREAM_CLOSED */
+    assert_int_equal(h.server.list[1].ends, 1); /* what came before was read */
+    close_hand(&h);
+  }
+}
+
+/* All in one read, so that nothing of it was known before, and nghttp2 still has the stream. */
+static void test_what_comes_after_the_end_is_seen_within_a_read(void **state) {
+  hand h;
+  open_hand(&h);
+  h.server.on_request = answer_empty;
+  request_of(&h, 1, get_head, true);
+  put(&h, DATA, 0, 1, "x", 1);
+  (void)give(&h);
+  assert_int_equal(h.server.list[0].heads, 1);
+  assert_int_equal(goaway(&h), 5); /* STREAM_CLOSED */
+  close_hand(&h);
+}
+
+static void test_a_stream_that_depends_on_itself_is_an_error(void **state) {
+  hand h;
+  open_hand(&h);
+  put(&h, PRIORITY, 0, 3, "\0\0\0\1\1", 5);
+  assert_int_equal(give(&h), 0);
+  put(&h, PRIORITY, 0, 3, "\0\0\0\3\1", 5);
+  assert_int_equal(give(&h), T2_ERR_PROTOCOL);
+  assert_int_equal(goaway(&h), T2_H2_PROTOCOL_ERROR);
+  close_hand(&h);
+}
+
 static void test_head_on_a_stream_that_was_skipped_is_an_error(void **state) {
   hand h;
   open_hand(&h);
@@ -407,6 +450,9 @@ int main(void) {
       cmocka_unit_test(test_heads_many_times_too_large_end_the_connection),
       cmocka_unit_test(test_fields_that_would_split_a_message_are_malformed),
       cmocka_unit_test(test_head_on_a_stream_that_has_ended_is_an_error),
+      cmocka_unit_test(test_data_on_a_stream_that_has_ended_is_an_error),
+      cmocka_unit_test(test_what_comes_after_the_end_is_seen_within_a_read),
+      cmocka_unit_test(test_a_stream_that_depends_on_itself_is_an_error),
       cmocka_unit_test(test_head_on_a_stream_that_was_skipped_is_an_error),
       cmocka_unit_test(test_what_was_reset_here_may_still_come),
       cmocka_unit_test(test_streams_are_forgotten_without_harm),
