@@ -106,16 +106,63 @@ def test_old_tls_is_refused(tls_site, pki):
     assert shown(tls_site.tls, None, ssl.TLSVersion.TLSv1_2) == ["first.test"]
 
 
-def test_sessions_are_resumed(tls_site):
+def version_of(site, most):
+    """The version agreed on with a client that speaks TLS 1.2 up to that one."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = most
+    with socket.create_connection(("127.0.0.1", site.tls), timeout=20) as plain:
+        with context.wrap_socket(plain, server_hostname="first.test") as sock:
+            return sock.version()
+
+
+def wants_tls13(site):
+    if version_of(site, ssl.TLSVersion.TLSv1_3) != "TLSv1.3":
+        pytest.skip("this build's mbedTLS has no TLS 1.3")
+
+
+REQUEST = b"GET /session/main/status/200 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(tls_site, version):
+    if version == ssl.TLSVersion.TLSv1_3:
+        wants_tls13(tls_site)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
     session = None
-    for resumed in (False, True):
+    for resumed in (False, True, True):
         with socket.create_connection(("127.0.0.1", tls_site.tls), timeout=20) as plain:
             with context.wrap_socket(plain, server_hostname="first.test", session=session) as sock:
                 assert sock.session_reused == resumed
-                session = sock.session
+                sock.sendall(REQUEST)
+                assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+                session = sock.session  # with TLS 1.3 it comes after the handshake
+
+
+def test_another_key_share_is_asked_for(tls_site, pki):
+    """HelloRetryRequest: the client guesses a group that is not there (RFC 8446, 4.1.4)."""
+    wants_tls13(tls_site)
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{tls_site.tls}", "-servername", "first.test",
+                           "-CAfile", pki / "ca.pem", "-tls1_3", "-groups", "X448:X25519", "-msg", "-ign_eof"],
+                          input=REQUEST, capture_output=True, timeout=20)
+    assert b"HTTP/1.1 200" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count(b", ClientHello") == 2 and b"Verify return code: 0 (ok)" in done.stdout
+
+
+def test_a_client_that_leaves_early_harms_nobody(tls_site):
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="first.test").do_handshake()
+    hello = outgoing.read()
+    for cut in (0, 1, 5, 9, 100, len(hello) - 1, len(hello)):
+        with socket.create_connection(("127.0.0.1", tls_site.tls), timeout=20) as plain:
+            plain.sendall(hello[:cut])
+            plain.shutdown(socket.SHUT_WR)
+            while plain.recv(65536):
+                pass
+    assert ask(tls_site.public, "GET", tls_site.path("/status/200")).status == 200
 
 
 def test_unknown_alpn_is_refused_and_none_is_http1(tls_site):
@@ -129,7 +176,7 @@ def test_unknown_alpn_is_refused_and_none_is_http1(tls_site):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(("127.0.0.1", tls_site.tls), timeout=20) as plain:
         with context.wrap_socket(plain, server_hostname="first.test") as sock:
-            sock.sendall(b"GET /session/main/status/200 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            sock.sendall(REQUEST)
             assert sock.recv(4096).startswith(b"HTTP/1.1 200")
 
 
