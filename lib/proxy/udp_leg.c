@@ -32,7 +32,10 @@ typedef struct udp_leg {
   void *user;
   const t2_udp_leg_options *options; /* upstream */
   t2_udp *udp;                       /* OPEN upstream */
-  resolving *resolving;              /* WAITING upstream */
+  unsigned tried;                    /* addresses, with what is in: */
+  t2_datagram_queue unanswered;      /* upstream, of several addresses: the last, until something was heard */
+  bool heard;
+  resolving *resolving; /* WAITING upstream */
   t2_reapable reapable;
 } udp_leg;
 
@@ -68,6 +71,7 @@ static void close_ends(udp_leg *u) {
   if (u->udp) t2_udp_close(u->udp);
   u->udp = NULL;
   u->owner->dropped += t2_datagram_queue_clear(&u->queue);
+  (void)t2_datagram_queue_clear(&u->unanswered);
 }
 
 static void count_partial(udp_leg *u, size_t n) {
@@ -195,10 +199,19 @@ static void note_reachable(udp_leg *u, int err) {
   u->owner->failing = err != 0;
 }
 
+/* Without memory it is not sent again, which is no error. */
+static void keep_unanswered(udp_leg *u, const uint8_t *bytes, size_t n) {
+  if (u->heard || u->owner->address_count < 2) return;
+  (void)t2_datagram_queue_clear(&u->unanswered);
+  (void)t2_datagram_queue_push(&u->unanswered, bytes, n);
+  u->tried = 1;
+}
+
 static int on_datagram(const uint8_t *bytes, size_t n, void *user) {
   udp_leg *u = user;
   u->last_ms = t2_loop_now(u->loop);
   if (u->udp) {
+    keep_unanswered(u, bytes, n);
     if (t2_udp_send(u->udp, NULL, bytes, n)) u->owner->dropped++;
   } else if (u->state == UDP_OPEN && u->ops) {
     u->ops->on_datagram(bytes, n, u->user);
@@ -272,6 +285,7 @@ static udp_leg *leg_new(t2_udp_legs *legs, const t2_leg_ops *ops, udp_state stat
   u->state = state;
   t2_datagram_reader_init(&u->reader, legs->loop->mem, on_datagram, u);
   t2_datagram_queue_init(&u->queue, legs->loop->mem, &legs->held, T2_UDP_HELD_MAX);
+  t2_datagram_queue_init(&u->unanswered, legs->loop->mem, &legs->held, T2_UDP_HELD_MAX);
   t2_flushable_init(&u->pump, on_pump);
   t2_timer_init(&u->timer, on_timer);
   t2_list_init(&u->node);
@@ -291,12 +305,35 @@ t2_leg *t2_udp_leg_accepted(t2_udp_legs *legs, const t2_udp_leg_ops *ops, void *
 /* ---- Upstream ---- */
 
 static void on_socket(t2_udp *udp, int err, const t2_address *from, const uint8_t *bytes, size_t n,
+                      void *user);
+
+/* The next address there is a way to, with the datagram that nobody took; false: all were tried. */
+static bool try_next(udp_leg *u) {
+  t2_udp_legs *owner = u->owner;
+  const t2_datagram *last = t2_datagram_queue_first(&u->unanswered);
+  while (last && u->tried++ < owner->address_count) {
+    t2_udp *next;
+    owner->address_at = (owner->address_at + 1) % owner->address_count; /* for new flows as well */
+    if (t2_udp_connect(&next, u->loop, &owner->addresses[owner->address_at], on_socket, u)) continue;
+    t2_udp_close(u->udp);
+    u->udp = next;
+    if (t2_udp_send(next, NULL, last->bytes, last->n) == 0) return true;
+  }
+  (void)t2_datagram_queue_clear(&u->unanswered);
+  return false;
+}
+
+static void on_socket(t2_udp *udp, int err, const t2_address *from, const uint8_t *bytes, size_t n,
                       void *user) {
   udp_leg *u = user;
   (void)udp;
   (void)from;
+  if (err && try_next(u)) return;
   note_reachable(u, err);
-  if (err == 0) take(u, bytes, n);
+  if (err) return;
+  u->heard = true;
+  (void)t2_datagram_queue_clear(&u->unanswered);
+  take(u, bytes, n);
 }
 
 static int answer(udp_leg *u) {
@@ -320,16 +357,27 @@ static int open_flow(udp_leg *u, const t2_address *address) {
   return err ? err : answer(u);
 }
 
-/* The first address that there is a way to. */
-static int try_addresses(udp_leg *u, const struct addrinfo *list) {
+static void keep_addresses(t2_udp_legs *owner, const struct addrinfo *list) {
+  owner->address_count = owner->address_at = 0;
+  for (; list && owner->address_count < T2_UDP_ADDRESSES_MAX; list = list->ai_next)
+    if (t2_address_from(&owner->addresses[owner->address_count], list->ai_addr)) owner->address_count++;
+}
+
+/* From the one that served last: the first address that there is a way to. */
+static int try_addresses(udp_leg *u) {
+  t2_udp_legs *owner = u->owner;
   int err = T2_ERR_RESOLVE;
-  for (; list && err && !u->udp; list = list->ai_next) {
-    t2_address address;
-    if (!t2_address_from(&address, list->ai_addr)) continue;
-    u->owner->address = address;
-    err = open_flow(u, &address);
-    if (err == T2_ERR_NOMEM) break;
+  for (unsigned i = 0; i < owner->address_count; i++) {
+    err = open_flow(u, &owner->addresses[owner->address_at]);
+    if (err == 0 || err == T2_ERR_NOMEM || u->udp) return err;
+    owner->address_at = (owner->address_at + 1) % owner->address_count;
   }
+  return err;
+}
+
+static int try_resolved(udp_leg *u, const struct addrinfo *list) {
+  keep_addresses(u->owner, list);
+  int err = try_addresses(u);
   u->owner->resolved_ms = err ? 0 : t2_loop_now(u->loop);
   u->owner->failed_ms = err ? t2_loop_now(u->loop) : 0;
   return err;
@@ -341,7 +389,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
   udp_leg *u = r->leg;
   if (u) {
     u->resolving = NULL;
-    int err = status ? t2_error_of_uv(status) : try_addresses(u, list);
+    int err = status ? t2_error_of_uv(status) : try_resolved(u, list);
     if (status) u->owner->failed_ms = t2_loop_now(loop);
     if (err) {
       note_reachable(u, err);
@@ -384,7 +432,7 @@ static int dialling_head(t2_leg *leg, const t2_head *head, bool end) {
   if (end) return T2_ERR_PROTOCOL;
   u->state = UDP_WAITING;
   if (t2_address_parse(&address, u->options->host, u->options->port) == 0) return open_flow(u, &address);
-  if (is_recent(u, u->owner->resolved_ms, RESOLVED_MS)) return open_flow(u, &u->owner->address);
+  if (is_recent(u, u->owner->resolved_ms, RESOLVED_MS)) return try_addresses(u);
   if (is_recent(u, u->owner->failed_ms, FAILED_MS)) return T2_ERR_RESOLVE;
   return resolve(u);
 }

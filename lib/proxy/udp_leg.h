@@ -10,6 +10,9 @@
  * never wait, and those that come before the upstream leg has one are lost. All that a t2_udp_legs holds is
  * bounded by T2_UDP_HELD_MAX, past which new datagrams are dropped; so is what has come of capsules that are
  * not whole yet, past which their flows fail.
+ *
+ * Where a name has several addresses ("localhost" mostly has two), a flow of which nothing was heard goes
+ * over to the next when the system says that nobody is there, and its last datagram goes with it.
  */
 #ifndef T2_PROXY_UDP_LEG_H
 #define T2_PROXY_UDP_LEG_H
@@ -17,21 +20,24 @@
 #include <net/udp.h>
 #include <proxy/exchange.h>
 
-#define T2_UDP_HELD_MAX  ((size_t)16 << 20)
-#define T2_UDP_ENDING_MS 5000
-#define T2_UDP_PROTOCOL  T2_STR("connect-udp")
+#define T2_UDP_HELD_MAX      ((size_t)16 << 20)
+#define T2_UDP_ENDING_MS     5000
+#define T2_UDP_ADDRESSES_MAX 4 /* of an origin's name */
+#define T2_UDP_PROTOCOL      T2_STR("connect-udp")
 
 /* The flows of one owner. Embedded. */
 typedef struct t2_udp_legs {
   t2_loop *loop;
   t2_list list, ending;
-  size_t count;                    /* of `list` */
-  size_t held;                     /* bytes that wait, or were given and are not yet consumed */
-  size_t partial;                  /* bytes of capsules that have come in part, bounded likewise */
-  uint64_t idle_ms;                /* a flow without a datagram for so long is ended; 0: never */
-  uint64_t dropped;                /* datagrams */
-  bool failing;                    /* the origin is out of reach, and that was logged */
-  t2_address address;              /* upstream: the origin's, as it was at: */
+  size_t count;     /* of `list` */
+  size_t held;      /* bytes that wait, or were given and are not yet consumed */
+  size_t partial;   /* bytes of capsules that have come in part, bounded likewise */
+  uint64_t idle_ms; /* a flow without a datagram for so long is ended; 0: never */
+  uint64_t dropped; /* datagrams */
+  bool failing;     /* the origin is out of reach, and that was logged */
+  /* Upstream: the origin's name, as it was at resolved_ms, and which address flows begin with. */
+  t2_address addresses[T2_UDP_ADDRESSES_MAX];
+  unsigned address_count, address_at;
   uint64_t resolved_ms, failed_ms; /* 0: never */
 } t2_udp_legs;
 

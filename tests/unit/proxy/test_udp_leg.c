@@ -334,6 +334,55 @@ static void test_nobody_there_is_no_end(void **state) {
   assert_false(s->stub.closed);
 }
 
+/* 127.0.0.2 is "localhost"'s ::1, at which nobody listens. */
+static void two_addresses(setting *s) {
+  s->options.host = T2_STR("two.invalid");
+  s->legs.address_count = 2;
+  s->legs.address_at = 0;
+  s->legs.resolved_ms = t2_loop_now(s->tl.loop);
+  assert_int_equal(t2_address_parse(&s->legs.addresses[0], T2_STR("127.0.0.2"), s->options.port), 0);
+  assert_int_equal(t2_address_parse(&s->legs.addresses[1], T2_STR("127.0.0.1"), s->options.port), 0);
+}
+
+static void test_the_next_address_is_tried_where_nobody_is(void **state) {
+  setting *s = *state;
+  struct sockaddr_in from;
+  char bytes[100];
+  ssize_t n = -1;
+  two_addresses(s);
+  assert_true(dial(s));
+  assert_int_equal(s->stub.status, 101);
+  t2_exchange_data(&s->stub.leg, (const uint8_t *)"\0\6\0hello", 8);
+  RUN_UNTIL(&s->tl, (n = origin_got(s, bytes, sizeof(bytes), &from)) >= 0);
+  assert_int_equal(n, 5);
+  assert_int_equal(s->legs.address_at, 1); /* where new flows begin */
+  assert_false(s->legs.failing);
+  assert_int_not_equal(s->legs.held, 0);
+  assert_int_equal(sendto(s->origin, "yo", 2, 0, (struct sockaddr *)&from, sizeof(from)), 2);
+  RUN_UNTIL(&s->tl, t2_buf_len(&s->stub.body) == 5);
+  stub_end(&s->stub);
+  assert_true(s->stub.closed);
+}
+
+static void test_addresses_are_tried_once_for_each_datagram(void **state) {
+  setting *s = *state;
+  struct sockaddr_in from;
+  char bytes[100];
+  ssize_t n = -1;
+  two_addresses(s);
+  assert_int_equal(t2_address_parse(&s->legs.addresses[1], T2_STR("127.0.0.3"), s->options.port), 0);
+  assert_true(dial(s));
+  t2_exchange_data(&s->stub.leg, (const uint8_t *)"\0\2\0x", 4);
+  RUN_UNTIL(&s->tl, s->legs.failing);
+  assert_int_equal(s->legs.held, 0);
+  assert_false(s->stub.closed);
+  assert_int_equal(t2_address_parse(&s->legs.addresses[0], T2_STR("127.0.0.1"), s->options.port), 0);
+  t2_exchange_data(&s->stub.leg, (const uint8_t *)"\0\2\0y", 4); /* the origin has come */
+  RUN_UNTIL(&s->tl, (n = origin_got(s, bytes, sizeof(bytes), &from)) >= 0);
+  assert_int_equal(bytes[0], 'y');
+  stub_end(&s->stub);
+}
+
 /* ---- Memory ---- */
 
 static void downstream_life(t2_test_mem *mem, void *user) {
@@ -364,12 +413,28 @@ static void upstream_life(t2_test_mem *mem, void *host) {
   free(s);
 }
 
+static void moving_life(t2_test_mem *mem, void *user) {
+  setting *s = calloc(1, sizeof(*s));
+  (void)user;
+  if (open_setting(s, &mem->hook)) {
+    two_addresses(s);
+    if (dial(s) && s->stub.status == 101) {
+      t2_exchange_data(&s->stub.leg, (const uint8_t *)"\0\2\0x", 4);
+      RUN_UNTIL(&s->tl, s->legs.failing || s->legs.address_at == 1);
+      assert_true(mem->failed || !s->legs.failing);
+    }
+    close_setting(s);
+  }
+  free(s);
+}
+
 static void test_each_missing_allocation_is_a_clean_error(void **state) {
   (void)state;
   char address[] = "127.0.0.1", name[] = "localhost";
   assert_true(t2_test_mem_fail_each(downstream_life, NULL) > 3);
   assert_true(t2_test_mem_fail_each(upstream_life, address) > 3);
   assert_true(t2_test_mem_fail_each(upstream_life, name) > 3);
+  assert_true(t2_test_mem_fail_each(moving_life, NULL) > 5);
 }
 
 int main(void) {
@@ -390,6 +455,8 @@ int main(void) {
       udp_test(test_a_name_is_resolved_once),
       udp_test(test_giving_up_while_it_resolves_leaves_nothing),
       udp_test(test_nobody_there_is_no_end),
+      udp_test(test_the_next_address_is_tried_where_nobody_is),
+      udp_test(test_addresses_are_tried_once_for_each_datagram),
       cmocka_unit_test(test_each_missing_allocation_is_a_clean_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
