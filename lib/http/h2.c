@@ -308,9 +308,10 @@ int t2_h2_feed(t2_h2 *h2, const uint8_t *bytes, size_t n) {
   ssize_t taken =
       h2->options.server ? receive_scanned(h2, bytes, n) : nghttp2_session_mem_recv(h2->session, bytes, n);
   /* What is no HTTP/2 at all, or was given up, is told why. */
-  if (taken < 0 && taken != NGHTTP2_ERR_NOMEM)
-    nghttp2_session_terminate_session(h2->session, taken == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
-                                                                                : NGHTTP2_PROTOCOL_ERROR);
+  if (taken == NGHTTP2_ERR_FLOODED)
+    t2_h2_watch_flooded(h2);
+  else if (taken < 0 && taken != NGHTTP2_ERR_NOMEM)
+    nghttp2_session_terminate_session(h2->session, NGHTTP2_PROTOCOL_ERROR);
   if (t2_h2_wants_write(h2)) t2_h2_wake(h2);
   return taken < 0 ? error_of_nghttp2((int)taken) : 0;
 }

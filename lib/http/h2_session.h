@@ -73,6 +73,9 @@ void t2_h2_watch_init(t2_h2 *h2);
 void t2_h2_watch_options(const t2_h2 *h2, nghttp2_option *option);
 /* Counts it. False: that was once too often, and the GOAWAY is on its way. */
 bool t2_h2_watch(t2_h2 *h2, t2_h2_abuse abuse);
+/* nghttp2 has too many acknowledgements to send, of PINGs or SETTINGS: more came in one read than even a
+ * patient connection takes. The GOAWAY is on its way. */
+void t2_h2_watch_flooded(t2_h2 *h2);
 int t2_h2_on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user);
 /* A DATA frame has come whole: is it one of padding alone, once too often? */
 bool t2_h2_watch_padding(t2_h2 *h2, const nghttp2_frame *frame);

@@ -18,6 +18,11 @@ bool t2_h2_watch(t2_h2 *h2, t2_h2_abuse abuse) {
   return false;
 }
 
+void t2_h2_watch_flooded(t2_h2 *h2) {
+  const uint64_t *levels = h2->guard.levels;
+  give_up(h2, levels[T2_H2_SETTINGS] > levels[T2_H2_PINGS] ? T2_H2_SETTINGS : T2_H2_PINGS);
+}
+
 /* ---- Streams that are past ---- */
 
 static void open_past(t2_h2 *h2, uint32_t id, bool ended) {

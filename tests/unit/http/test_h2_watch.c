@@ -234,6 +234,28 @@ static void test_patience_is_an_option(void **state) {
   assert_given_up(&h, T2_H2_SETTINGS);
 }
 
+/* More acknowledgements than nghttp2 keeps (1,000) end it whatever the patience, and that is said too. */
+static void assert_read_at_once(t2_h2_abuse abuse, void (*once)(hand *h, uint32_t i)) {
+  hand h;
+  open_hand(&h);
+  t2_h2_free(h.server.h2);
+  h.options.patience = 1000;
+  t2_buf_fini(&h.server.out);
+  assert_int_equal(end_new(&h.server, NULL, &h.options), 0);
+  t2_buf_append_c(&h.out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  put(&h, SETTINGS, 0, 0, NULL, 0);
+  assert_int_equal(give(&h), 0);
+  for (uint32_t i = 0; i < 1001; i++)
+    once(&h, i);
+  assert_int_equal(give(&h), T2_ERR_PROTOCOL);
+  assert_given_up(&h, abuse);
+}
+
+static void test_what_is_to_be_acknowledged_at_once_is_bounded(void **state) {
+  assert_read_at_once(T2_H2_PINGS, ping_frame);
+  assert_read_at_once(T2_H2_SETTINGS, settings_frame);
+}
+
 /* ---- Heads ---- */
 
 static void continuations(hand *h, size_t n) {
@@ -446,6 +468,7 @@ int main(void) {
       cmocka_unit_test(test_data_without_content_is_bounded),
       cmocka_unit_test(test_time_forgives),
       cmocka_unit_test(test_patience_is_an_option),
+      cmocka_unit_test(test_what_is_to_be_acknowledged_at_once_is_bounded),
       cmocka_unit_test(test_continuations_are_bounded),
       cmocka_unit_test(test_heads_many_times_too_large_end_the_connection),
       cmocka_unit_test(test_fields_that_would_split_a_message_are_malformed),
