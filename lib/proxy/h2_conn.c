@@ -71,12 +71,21 @@ static void stream_consumed(t2_leg *leg, size_t n) {
   t2_h2_stream_consume(&leg_of(leg)->stream, n);
 }
 
-/* A peer from which nothing at all has come while a request ran into its timeout gets no more of them. */
+/* A peer from which nothing at all has come while a request ran into its timeout gets no more of them. On an
+ * uplink it may just have had nothing to say, to one slow request: it is asked first. */
+static void doubt(t2_h2_conn *h2_conn) {
+  if (h2_conn->closing) return;
+  if (h2_conn->options.uplink && !h2_conn->asked_ms)
+    t2_h2_conn_ask(h2_conn);
+  else
+    t2_h2_conn_drain(h2_conn);
+}
+
 static void stream_closed(t2_leg *leg, int err) {
   t2_h2_stream *stream = &leg_of(leg)->stream;
   t2_h2_conn *h2_conn = leg_of(leg)->owner;
   if (err == T2_ERR_TIMEOUT && leg->upstream && h2_conn->last_read_ms <= leg_of(leg)->opened_ms)
-    t2_h2_conn_drain(h2_conn);
+    doubt(h2_conn);
   if (err == 0)
     t2_h2_stream_abandon(stream); /* does nothing when the peer has ended too */
   else

@@ -48,6 +48,8 @@ typedef struct h2_leg {
 
 /* Sends a PING whose answer is counted. */
 void t2_h2_conn_ping(t2_h2_conn *h2_conn);
+/* The same because of the peer's silence, which counts against it from here on. */
+void t2_h2_conn_ask(t2_h2_conn *h2_conn);
 /* Of what is due next: a PING, its answer, the end of an idle connection, a look at what is stuck. */
 void t2_h2_conn_start_timer(t2_h2_conn *h2_conn);
 void t2_h2_conn_on_timer(t2_timer *timer);

@@ -5,6 +5,11 @@ void t2_h2_conn_ping(t2_h2_conn *h2_conn) {
   if (t2_h2_ping(h2_conn->h2) == 0) h2_conn->pings++;
 }
 
+void t2_h2_conn_ask(t2_h2_conn *h2_conn) {
+  h2_conn->asked_ms = t2_loop_now(h2_conn->proxy->loop);
+  t2_h2_conn_ping(h2_conn);
+}
+
 /* The PING is due when nothing was read for its interval, and its answer when the timeout has passed as well.
  */
 static uint64_t until_ping(const t2_h2_conn *h2_conn) {
@@ -73,8 +78,7 @@ void t2_h2_conn_on_timer(t2_timer *timer) {
     h2_conn->drain = DRAIN_LAST;
     t2_h2_terminate(h2_conn->h2, T2_H2_NO_ERROR);
   } else if (o->ping_interval_ms && silent >= o->ping_interval_ms && !h2_conn->asked_ms) {
-    h2_conn->asked_ms = now;
-    t2_h2_conn_ping(h2_conn);
+    t2_h2_conn_ask(h2_conn);
   }
   t2_h2_conn_start_timer(h2_conn);
 }

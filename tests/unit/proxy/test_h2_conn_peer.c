@@ -298,18 +298,41 @@ static void test_interim_heads_without_end_are_an_error(void **state) {
   assert_false(end_of(s)->closed);
 }
 
+/* A request that is not answered within 30 ms, by a peer that says nothing meanwhile. */
+static void time_out(setting *s, size_t i) {
+  run_ms(s, 10);
+  t2_head head = test_request("GET", "/a");
+  t2_exchange *exchange = t2_exchange_new(&s->proxy, &s->downs[i].leg, &head);
+  assert_non_null(exchange);
+  t2_exchange_connect(exchange, t2_h2_conn_leg(end_of(s)->h2), &head, true, NULL, 30);
+  RUN_UNTIL(&s->tl, s->downs[i].closed);
+  assert_int_equal(s->downs[i].status, 504);
+}
+
 /* It is not worth the next one's time. */
 static void test_peer_that_was_silent_through_a_timeout_gets_no_more(void **state) {
   setting *s = *state;
   open_raw(s, true);
   RUN_UNTIL(&s->tl, end_of(s)->capacities == 1);
-  run_ms(s, 10);
-  t2_head head = test_request("GET", "/a");
-  t2_exchange *exchange = t2_exchange_new(&s->proxy, &s->downs[0].leg, &head);
-  assert_non_null(exchange);
-  t2_exchange_connect(exchange, t2_h2_conn_leg(end_of(s)->h2), &head, true, NULL, 30);
-  RUN_UNTIL(&s->tl, s->downs[0].closed);
-  assert_int_equal(s->downs[0].status, 504);
+  time_out(s, 0);
+  assert_null(t2_h2_conn_leg(end_of(s)->h2));
+}
+
+/* It may have had nothing to say. */
+static void test_uplink_that_was_silent_through_a_timeout_is_asked_first(void **state) {
+  setting *s = *state;
+  end_of(s)->options.uplink = true;
+  open_raw(s, true);
+  RUN_UNTIL(&s->tl, end_of(s)->capacities == 1);
+  for (size_t i = 0; i < 2; i++) {
+    time_out(s, i);
+    expect_frames(s, FRAME_PING, i + 1, PREFACE);
+    assert_non_null(t2_h2_conn_leg(end_of(s)->h2));
+    pong(s, i, PREFACE);
+    run_ms(s, 10);
+  }
+  time_out(s, 2);
+  time_out(s, 3); /* the PING was not answered */
   assert_null(t2_h2_conn_leg(end_of(s)->h2));
 }
 
@@ -426,6 +449,7 @@ int main(void) {
       h2_test(test_stream_resets_by_their_code),
       h2_test(test_interim_heads_without_end_are_an_error),
       h2_test(test_peer_that_was_silent_through_a_timeout_gets_no_more),
+      h2_test(test_uplink_that_was_silent_through_a_timeout_is_asked_first),
       h2_test(test_peer_that_allows_no_stream_has_no_capacity),
       h2_test(test_bytes_of_before_are_fed_in),
       h2_test(test_cancel_and_other_resets_reach_the_leg),
