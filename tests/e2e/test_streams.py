@@ -155,6 +155,22 @@ def test_quiet_streams_and_long_polls_live(shared, shared_origin):
         stream.close()
 
 
+def test_times_of_the_entry_are_options(site, shared_origin):
+    site.tunneld()
+    site.proxyentry("--response-timeout", "1", "--keep-alive-timeout", "1")
+    client = site.tunnelc(shared_origin.target)
+    with Client(site.public) as public:
+        began = time.monotonic()
+        response = public.ask("GET", f"/session/{client.session}/wait/nobody-{client.session}")
+        assert response.status == 504 and "east" in response.fields.get("proxy-status")
+        assert 0.9 < time.monotonic() - began < 10
+    with Client(site.public) as public:
+        assert public.ask("GET", f"/session/{client.session}/status/200").status == 200
+        began = time.monotonic()
+        assert public.closed()
+        assert 0.9 < time.monotonic() - began < 10
+
+
 def test_reader_that_leaves_ends_the_stream(streamed):
     site, prefix, events, origin = streamed
     with Client(site.public) as client:
