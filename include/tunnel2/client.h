@@ -136,6 +136,8 @@ typedef struct t2_client_stats {
   uint64_t active;                             /* exchanges under way */
   uint64_t uplinks;                            /* up now */
   uint64_t bytes_to_origin, bytes_from_origin; /* content */
+  uint64_t datagrams_dropped;                  /* of UDP sessions, here */
+  uint64_t http2_given_up; /* HTTP/2 connections that were ended for what the peer did too much of */
 } t2_client_stats;
 T2_API void t2_client_get_stats(const t2_client *client, t2_client_stats *stats);
 

@@ -137,6 +137,19 @@ T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
 /* True when started, not draining, and tickets can be checked (a key set is known). */
 T2_API int t2_entry_is_ready(const t2_entry *entry);
 
+/* A snapshot of counters since the start. */
+typedef struct t2_entry_stats {
+  size_t size;                                   /* set by the caller to sizeof(t2_entry_stats) */
+  uint64_t requests;                             /* of the public; TCP connections and UDP flows too */
+  uint64_t active;                               /* of these, now */
+  uint64_t bytes_to_uplinks, bytes_from_uplinks; /* content */
+  uint64_t public_connections, uplinks;          /* now; connections on TCP ports not among them */
+  uint64_t udp_flows;                            /* now */
+  uint64_t datagrams_dropped;                    /* of UDP sessions, here */
+  uint64_t http2_given_up; /* HTTP/2 connections that were ended for what the peer did too much of */
+} t2_entry_stats;
+T2_API void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats);
+
 #ifdef __cplusplus
 }
 #endif

@@ -342,6 +342,8 @@ void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {
       .uplinks = t2_client_uplinks_up(client),
       .bytes_to_origin = client->proxy.bytes_up,
       .bytes_from_origin = client->proxy.bytes_down,
+      .datagrams_dropped = client->udp.dropped,
+      .http2_given_up = client->proxy.given_up,
   };
   memcpy(stats, &now, now.size);
 }

@@ -429,3 +429,20 @@ const char *t2_entry_tls_address(const t2_entry *entry) {
 int t2_entry_is_ready(const t2_entry *entry) {
   return entry->state == T2_ENTRY_STATE_RUNNING && entry->keys.n > 0;
 }
+
+void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
+  const t2_proxy *proxy = &entry->public_proxy;
+  t2_entry_stats now = {
+      .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
+      .requests = proxy->total,
+      .active = proxy->active,
+      .bytes_to_uplinks = proxy->bytes_up,
+      .bytes_from_uplinks = proxy->bytes_down,
+      .public_connections = t2_entry_public_connections(entry),
+      .uplinks = entry->uplinks.count,
+      .udp_flows = entry->flows.legs.count,
+      .datagrams_dropped = entry->flows.dropped + entry->flows.legs.dropped,
+      .http2_given_up = proxy->given_up + entry->uplink_proxy.given_up + entry->control.given_up,
+  };
+  memcpy(stats, &now, now.size);
+}

@@ -69,6 +69,7 @@ struct t2_proxy {
   size_t active; /* exchanges under way */
   uint64_t total;
   uint64_t bytes_up, bytes_down;                /* content towards the upstream leg, and back */
+  uint64_t given_up;                            /* HTTP/2 connections, for what h2_guard.h counts */
   void (*on_idle)(t2_proxy *proxy, void *user); /* active fell to 0; may be NULL */
   void *user;
   uint64_t id_prefix, id_next; /* request ids made here: unguessable prefix, counter */

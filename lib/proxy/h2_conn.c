@@ -313,9 +313,11 @@ static const t2_h2_callbacks h2_callbacks = {
 static void part(t2_h2_conn *h2_conn, int err) {
   if (h2_conn->closing) return;
   t2_h2_abuse abuse = t2_h2_gave_up_for(h2_conn->h2);
-  if (abuse != T2_H2_ABUSES)
+  if (abuse != T2_H2_ABUSES) {
+    h2_conn->proxy->given_up++;
     t2_log_at(&h2_conn->proxy->loop->log, INFO, "net", "HTTP/2 with %.*s is ended: too much of %s",
               T2_STR_ARG(t2_conn_peer(h2_conn->conn)), t2_h2_abuse_name(abuse));
+  }
   h2_conn->closing = true;
   h2_conn->error = err;
   t2_h2_flush(h2_conn->h2, t2_conn_out(h2_conn->conn), SIZE_MAX);

@@ -406,6 +406,18 @@ static void test_peer_that_breaks_the_protocol_is_told_and_closed(void **state) 
   assert_int_equal(s->ups[0].err, T2_ERR_PROTOCOL);
 }
 
+static void test_peer_that_does_too_much_is_told_closed_and_counted(void **state) {
+  setting *s = *state;
+  open_raw(s, false);
+  for (uint64_t i = 0; i <= t2_h2_guard_burst(T2_H2_PINGS); i++)
+    raw_h2_frame(&s->peer, FRAME_PING, 0, 0, "12345678", 8);
+  RUN_UNTIL(&s->tl, end_of(s)->closed);
+  assert_int_equal(end_of(s)->err, T2_ERR_PROTOCOL);
+  expect_frames(s, FRAME_GOAWAY, 1, 0);
+  assert_int_equal(raw_h2_payload(&s->peer, FRAME_GOAWAY, 0, 0)[7], T2_H2_ENHANCE_YOUR_CALM);
+  assert_int_equal(s->proxy.given_up, 1);
+}
+
 static void test_what_is_no_http2_is_closed(void **state) {
   setting *s = *state;
   assert_true(h2_pair_listen(&s->pair));
@@ -456,6 +468,7 @@ int main(void) {
       h2_test(test_unwanted_content_is_passed_over_and_the_stream_reset_without_blame),
       h2_test(test_who_takes_no_requests_refuses_them),
       h2_test(test_peer_that_breaks_the_protocol_is_told_and_closed),
+      h2_test(test_peer_that_does_too_much_is_told_closed_and_counted),
       h2_test(test_what_is_no_http2_is_closed),
       h2_test(test_requests_behind_a_close_do_not_come),
   };

@@ -34,6 +34,25 @@ static void test_each_allocation_of_a_request_may_fail(void **state) {
   t2_test_mem_check(&mem);
 }
 
+static void assert_stats(const site *s) {
+  t2_entry_stats entry = {.size = sizeof(entry)};
+  t2_client_stats client = {.size = sizeof(client)};
+  t2_entry_get_stats(s->entry, &entry);
+  t2_client_get_stats(s->client, &client);
+  assert_int_equal(entry.requests, 20);
+  assert_int_equal(entry.active, 0);
+  assert_int_equal(entry.uplinks, 1);
+  assert_int_equal(entry.bytes_to_uplinks, 10);
+  assert_int_equal(client.requests, 20);
+  assert_int_equal(client.bytes_from_origin, entry.bytes_from_uplinks);
+  assert_int_equal(entry.http2_given_up + client.http2_given_up, 0);
+  assert_int_equal(entry.datagrams_dropped + client.datagrams_dropped, 0);
+  entry = (t2_entry_stats){.size = offsetof(t2_entry_stats, active)}; /* of a caller built with less */
+  t2_entry_get_stats(s->entry, &entry);
+  assert_int_equal(entry.requests, 20);
+  assert_int_equal(entry.uplinks, 0);
+}
+
 static void test_everything_is_given_back(void **state) {
   t2_test_mem mem;
   site s;
@@ -42,6 +61,7 @@ static void test_everything_is_given_back(void **state) {
   for (int i = 0; i < 20; i++)
     assert_int_equal(site_ask(&s, "/", i % 2 ? "x" : NULL).status, 200);
   assert_int_equal(s.requests, 20);
+  assert_stats(&s);
   site_stop(&s);
   t2_test_mem_check(&mem);
 }
