@@ -1,7 +1,6 @@
 #include "fixture.h"
 
 #include <base/file.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/un.h>
 #include <tunnel2/error.h>
@@ -441,6 +440,5 @@ int main(void) {
       cmocka_unit_test(test_unix_socket_is_a_connection_too),
       cmocka_unit_test(test_each_missing_allocation_closes_cleanly),
   };
-  signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, test_files_make, test_files_remove);
 }

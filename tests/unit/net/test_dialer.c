@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <base/file.h>
 #include <net/conn_internal.h>
-#include <signal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
 #include <unistd.h>
@@ -414,6 +413,5 @@ int main(void) {
       ON_LOOP(test_openssl_s_server_is_resumed),
       cmocka_unit_test(test_missing_memory_is_told),
   };
-  signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, test_files_make, test_files_remove);
 }

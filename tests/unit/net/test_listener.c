@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <base/file.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <tunnel2/error.h>
@@ -479,6 +478,5 @@ int main(void) {
       ON_LOOP(test_closing_drops_those_that_wait_for_a_header),
       cmocka_unit_test(test_missing_memory_is_told),
   };
-  signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, test_files_make, test_files_remove);
 }

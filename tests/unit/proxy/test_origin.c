@@ -241,7 +241,9 @@ static void test_unknown_authority_is_refused_and_insecure_is_not(void **state) 
     setting *s = make_setting(both);
     t2_origin_tls tls;
     t2_origin_options options = {
-        .target = {.kind = T2_TARGET_HTTPS, .host = T2_STR("127.0.0.1"), .port = s->port}, .tls = &tls};
+        .target = {.kind = T2_TARGET_HTTPS, .host = T2_STR("127.0.0.1"), .port = s->port},
+        .tls = &tls,
+        .connect_timeout_ms = 2000};
     t2_origin *origin;
     assert_int_equal(t2_origin_tls_init(&tls, s->tl.loop, test_file("other-ca.pem"), insecure, NULL, 0), 0);
     assert_int_equal(t2_origin_new(&origin, &s->proxy, &options, on_gone, s), 0);
