@@ -1,27 +1,13 @@
-"""Raw TCP for tests: an origin whose connections the test holds in its hands, and free ports to publish on."""
+"""Raw TCP for tests: an origin whose connections the test holds in its hands, and sites that publish it."""
 import queue
-import random
 import socket
 import threading
 
+import ports
+from programs import address
+
 DEADLINE = 30.0
-
-
-def free_ports(count):
-    """The first of so many ports in a row that nobody listens on, below those that the system gives out."""
-    for _ in range(200):
-        first = random.randrange(20000, 32000)
-        held = []
-        try:
-            for port in range(first, first + count):
-                held.append(socket.create_server(("127.0.0.1", port)))
-        except OSError:
-            continue
-        finally:
-            for sock in held:
-                sock.close()
-        return first
-    raise AssertionError(f"no {count} free ports in a row")
+PORTS = 20
 
 
 class TcpOrigin:
@@ -96,3 +82,38 @@ def is_cut(sock):
     except ConnectionResetError:
         return True
     return False
+
+
+def tcp_site(site, count=PORTS, *arguments):
+    """tunneld and an entry with so many ports."""
+    site.first = ports.free(count)
+    site.last = site.first + count - 1
+    site.tunneld()
+    site.entry = site.proxyentry("--tcp-ports", f"{site.first}-{site.last}", *arguments)
+    return site
+
+
+def publish(site, target, *arguments, session="main", kind="tcp", **options):
+    """A tunnelc of that kind, whose `address` is what the entry listens on for it."""
+    client = site.tunnelc(target, *arguments, session=session, command=kind, **options)
+    if options.get("ready", True):
+        url, = client.ready["urls"]
+        assert url.startswith(f"{kind}://")
+        client.address = address(url.removeprefix(f"{kind}://"))
+    return client
+
+
+def connect(client, timeout=30):
+    sock = socket.create_connection(client.address, timeout=timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def listens(where):
+    try:
+        socket.create_connection(where, timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    except ConnectionResetError:
+        pass  # taken, and cut at once
+    return True

@@ -11,15 +11,16 @@ import pytest
 
 import api
 import pattern
+import ports
 import tickets
-from programs import address, wait_until
-from tcp import TcpOrigin, echo, exactly, free_ports, is_cut, rest
+from programs import wait_until
+from sshd import sshd_here
+from tcp import TcpOrigin, connect, echo, exactly, is_cut, listens, publish, rest, tcp_site
 from wire import ask
 
 MIB = 1 << 20
 # What may lie between an origin and a reader who stopped: kernel socket buffers of three hops, both sides, and ours.
 AHEAD_MAX = 48 * MIB
-PORTS = 20
 
 
 @pytest.fixture(scope="module")
@@ -37,33 +38,9 @@ def held():
     origin.close()
 
 
-def tcp_site(site, ports=PORTS, *arguments):
-    """tunneld and an entry with so many ports."""
-    site.first = free_ports(ports)
-    site.last = site.first + ports - 1
-    site.tunneld()
-    site.entry = site.proxyentry("--tcp-ports", f"{site.first}-{site.last}", *arguments)
-    return site
-
-
 @pytest.fixture
 def tcp(site):
     return tcp_site(site)
-
-
-def publish(site, target, *arguments, session="main", **options):
-    client = site.tunnelc(target, *arguments, session=session, command="tcp", **options)
-    if options.get("ready", True):
-        url, = client.ready["urls"]
-        assert url.startswith("tcp://")
-        client.address = address(url.removeprefix("tcp://"))
-    return client
-
-
-def connect(client, timeout=30):
-    sock = socket.create_connection(client.address, timeout=timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
 
 
 def refuses(where):
@@ -75,16 +52,6 @@ def refuses(where):
         return False
     except (ConnectionRefusedError, ConnectionResetError):
         return True
-
-
-def listens(where):
-    try:
-        socket.create_connection(where, timeout=10).close()
-    except ConnectionRefusedError:
-        return False
-    except ConnectionResetError:
-        pass  # taken, and cut at once
-    return True
 
 
 # ---- Bytes ----
@@ -475,7 +442,7 @@ def test_a_draining_client_waits_for_tunnels(tcp, held):
 
 
 def test_tunneld_with_an_entry_inside_has_ports_too(site, echo_origin):
-    first = free_ports(2)
+    first = ports.free(2)
     site.tunneld("--entry", "--tcp-ports", f"{first}-{first + 1}", "--public", "127.0.0.1:0", "--uplink",
                  "127.0.0.1:0")
     client = publish(site, echo_origin.target)
@@ -488,29 +455,8 @@ def test_tunneld_with_an_entry_inside_has_ports_too(site, echo_origin):
 
 @pytest.fixture
 def sshd(tmp_path):
-    """An sshd for this user alone: (port, options for ssh and scp)."""
-    server = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-    assert server and shutil.which("ssh"), "openssh-server and openssh-client are needed"
-    home = tmp_path / "ssh"
-    home.mkdir(mode=0o700)
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", home / name], check=True)
-    shutil.copy(home / "user.pub", home / "authorized")
-    os.makedirs("/run/sshd", exist_ok=True) if os.geteuid() == 0 else None
-    port = free_ports(1)
-    (home / "config").write_text("\n".join([
-        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {home}/host", f"AuthorizedKeysFile {home}/authorized",
-        f"PidFile {home}/pid", "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes",
-        "Subsystem sftp internal-sftp", ""]))
-    with open(home / "log", "wb") as log:
-        process = subprocess.Popen([server, "-D", "-e", "-f", home / "config"], stdin=subprocess.DEVNULL, stderr=log)
-    try:
-        wait_until(lambda: listens(("127.0.0.1", port)), "sshd listens")
-        yield port, ["-i", home / "user", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o",
-                     f"UserKnownHostsFile={home}/known", "-o", "LogLevel=ERROR", "-F", "/dev/null"]
-    finally:
-        process.terminate()
-        process.wait()
+    with sshd_here(tmp_path / "ssh") as here:
+        yield here
 
 
 def test_ssh_runs_a_command_and_scp_copies_a_file_both_ways(tcp, sshd, tmp_path):
@@ -531,7 +477,7 @@ def test_ssh_runs_a_command_and_scp_copies_a_file_both_ways(tcp, sshd, tmp_path)
 @pytest.fixture
 def redis(tmp_path):
     assert shutil.which("redis-server") and shutil.which("redis-cli"), "redis-server and redis-tools are needed"
-    port = free_ports(1)
+    port = ports.free(1)
     process = subprocess.Popen(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir",
                                 tmp_path], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:

@@ -1,4 +1,5 @@
 """UDP sessions: a port at the entry, every remote address on it a flow to the target (raw sockets, dig)."""
+import functools
 import os
 import shutil
 import socket
@@ -9,27 +10,13 @@ import time
 import pytest
 
 import api
+import ports
+import tcp
 import tickets
-from programs import BIN_RELEASE, Site, address, wait_until
+from programs import BIN_RELEASE, Site, wait_until
 
 MIB = 1 << 20
 PORTS = 20
-
-
-def free_udp_ports(count):
-    """The first of so many ports in a row that nobody has bound."""
-    for first in range(32100, 32700, count):
-        held = []
-        try:
-            for port in range(first, first + count):
-                held.append(bound(port))
-        except OSError:
-            continue
-        finally:
-            for sock in held:
-                sock.close()
-        return first
-    raise AssertionError(f"no {count} free UDP ports in a row")
 
 
 def bound(port=0):
@@ -82,10 +69,10 @@ def echo():
     origin.close()
 
 
-def udp_site(site, ports=PORTS, *arguments):
+def udp_site(site, count=PORTS, *arguments):
     """tunneld and an entry with so many ports."""
-    site.first = free_udp_ports(ports)
-    site.last = site.first + ports - 1
+    site.first = ports.free(count, socket.SOCK_DGRAM)
+    site.last = site.first + count - 1
     site.tunneld()
     site.entry = site.proxyentry("--udp-ports", f"{site.first}-{site.last}", *arguments)
     return site
@@ -96,13 +83,7 @@ def udp(site):
     return udp_site(site)
 
 
-def publish(site, target, *arguments, session="main", **options):
-    client = site.tunnelc(target, *arguments, session=session, command="udp", **options)
-    if options.get("ready", True):
-        url, = client.ready["urls"]
-        assert url.startswith("udp://")
-        client.address = address(url.removeprefix("udp://"))
-    return client
+publish = functools.partial(tcp.publish, kind="udp")
 
 
 def connect(client):
@@ -189,7 +170,7 @@ def test_a_name_is_a_target(udp, echo):
 
 
 def test_an_origin_that_comes_later(udp):
-    port = free_udp_ports(1)
+    port = ports.free(1, socket.SOCK_DGRAM)
     client = publish(udp, port)
     with connect(client) as sock:
         sock.settimeout(0.3)
@@ -412,7 +393,7 @@ def test_a_draining_entry_does_not_wait_for_flows(udp, echo):
 # ---- Beside the others ----
 
 def test_tcp_and_udp_ports_are_apart(site, echo):
-    first = free_udp_ports(1)
+    first = ports.free(1, socket.SOCK_DGRAM)
     site.tunneld()
     site.proxyentry("--udp-ports", first, "--tcp-ports", first)
     client = publish(site, echo.target, session="names")
@@ -434,7 +415,7 @@ def test_a_session_is_of_one_kind(udp):
 def test_dig_asks_a_dns_server(udp, tmp_path):
     server = shutil.which("dnsmasq", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     assert server and shutil.which("dig"), "dnsmasq-base and bind9-dnsutils are needed"
-    port = free_udp_ports(1)
+    port = ports.free(1, socket.SOCK_DGRAM)
     with open(tmp_path / "dnsmasq.log", "wb") as log:
         process = subprocess.Popen(
             [server, "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=", "--group=",
