@@ -119,8 +119,9 @@ static void read_some(answer *a, size_t n) {
 
 static void on_flush(t2_flushable *flushable) {
   answer *a = T2_CONTAINER_OF(flushable, answer, flushable);
-  size_t n = left(a) < CHUNK ? (size_t)left(a) : CHUNK;
-  if (a->chunk || n == 0 || a->unacked + n > T2_LEG_WINDOW) return;
+  size_t most = a->loop->pressure.read_max < CHUNK ? a->loop->pressure.read_max : CHUNK;
+  size_t n = left(a) < most ? (size_t)left(a) : most;
+  if (a->chunk || n == 0 || a->unacked + n > t2_leg_window(a->loop)) return;
   if (a->fd >= 0)
     read_some(a, n);
   else

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <wire/detail.h>
 
-#define WINDOWS 16 /* of a stream, that one connection over HTTP/2 has */
+#define WINDOWS 8 /* of a stream, that one connection over HTTP/2 has */
 
 static const char *const public_alpn[] = {"h2", "http/1.1", NULL};
 

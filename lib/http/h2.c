@@ -77,6 +77,7 @@ void t2_h2_stream_put(t2_h2_stream *stream) {
   h2->live_count--;
   t2_head_free_copy(stream->trailers, h2->mem);
   stream->trailers = NULL;
+  h2->waiting -= t2_buf_len(&stream->out);
   t2_buf_reset(&stream->out);
   t2_buf_shrink(&stream->out, T2_H2_SPARE_BYTES);
   if (h2->freeing || h2->spare_count >= T2_H2_SPARE_STREAMS) {
@@ -160,6 +161,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
   if (length) memcpy(at + 9, t2_buf_head(&stream->out), length);
   t2_buf_commit(h2->target, 9 + length);
   t2_buf_consume(&stream->out, length);
+  h2->waiting -= length;
   if (length && h2->callbacks.on_sent) h2->callbacks.on_sent(stream, length, h2->user);
   return 0;
 }
@@ -242,6 +244,7 @@ static int submit_settings(t2_h2 *h2) {
   if (err == 0)
     err = nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
                                                 (int32_t)h2->options.connection_window);
+  h2->unsettled = 1;
   return error_of_nghttp2(err);
 }
 
@@ -252,6 +255,7 @@ int t2_h2_new(t2_h2 **out, const t2_allocator *mem, const t2_h2_options *options
   if (!h2) return T2_ERR_NOMEM;
   h2->mem = mem;
   h2->options = *options;
+  h2->stream_window = options->stream_window;
   h2->callbacks = *callbacks;
   h2->user = user;
   h2->nghttp2_mem = (nghttp2_mem){(void *)(uintptr_t)mem, mem_malloc, mem_free, mem_calloc, mem_realloc};
@@ -433,6 +437,7 @@ int t2_h2_stream_data(t2_h2_stream *stream, const void *bytes, size_t n) {
   if (n == 0) return 0;
   int err = t2_buf_append(&stream->out, bytes, n);
   if (err) return err;
+  stream->h2->waiting += n;
   resume(stream);
   return 0;
 }
@@ -466,13 +471,6 @@ void t2_h2_stream_abandon(t2_h2_stream *stream) {
   stream->abandoned = true;
   t2_h2_stream_consume(stream, stream->unconsumed);
   if (stream->sent) t2_h2_stream_reset(stream, T2_H2_NO_ERROR);
-}
-
-void t2_h2_stream_consume(t2_h2_stream *stream, size_t n) {
-  if (n > stream->unconsumed) n = stream->unconsumed;
-  stream->unconsumed -= n;
-  nghttp2_session_consume_stream(stream->h2->session, stream->id, n);
-  if (t2_h2_wants_write(stream->h2)) t2_h2_wake(stream->h2);
 }
 
 /* ---- State of the connection ---- */

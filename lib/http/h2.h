@@ -16,6 +16,7 @@
 #define T2_H2_NO_ERROR          0u
 #define T2_H2_PROTOCOL_ERROR    1u
 #define T2_H2_INTERNAL_ERROR    2u
+#define T2_H2_SETTINGS_TIMEOUT  4u
 #define T2_H2_REFUSED_STREAM    7u
 #define T2_H2_CANCEL            8u
 #define T2_H2_ENHANCE_YOUR_CALM 11u
@@ -37,6 +38,9 @@ typedef struct t2_h2_stream {
   uint32_t code;     /* ... with this code */
   bool abandoned;    /* t2_h2_stream_abandon was called */
   size_t unconsumed; /* bytes received and not yet given to t2_h2_stream_consume */
+  size_t unreturned; /* of these and of what follows them, bytes that the connection's window has not back */
+  uint32_t moved;    /* bytes consumed since the window was last widened */
+  uint32_t widened;  /* bytes of window beyond what all streams have */
   t2_head *trailers; /* copy, to be sent after out; its fields only */
 } t2_h2_stream;
 
@@ -114,6 +118,16 @@ void t2_h2_stream_reset(t2_h2_stream *stream, uint32_t code);
 void t2_h2_stream_abandon(t2_h2_stream *stream);
 /* n bytes of on_data have been dealt with: windows open again. */
 void t2_h2_stream_consume(t2_h2_stream *stream, size_t n);
+
+/* All streams' windows become so many bytes, those of streams that are open as well (RFC 9113, 6.9.2): what a
+ * peer has sent beyond that stays. On a connection whose windows are less than its options say, a stream
+ * whose content is consumed as it comes gets more than others, out of a bound for the connection. Before the
+ * peer has acknowledged smaller ones, what all streams hold is bounded by the connection's window. */
+int t2_h2_set_stream_window(t2_h2 *h2, uint32_t bytes);
+/* Has the peer acknowledged all of our SETTINGS? */
+bool t2_h2_settled(const t2_h2 *h2);
+/* Bytes of content that wait for the peer's windows, and for room. */
+size_t t2_h2_waiting(const t2_h2 *h2);
 
 size_t t2_h2_stream_count(const t2_h2 *h2);
 /* Walks the streams: the first after NULL; NULL at the end. The one given must still be there. */

@@ -182,6 +182,7 @@ static void on_headers_frame(t2_h2 *h2, t2_h2_stream *stream, const nghttp2_fram
 }
 
 static void on_settings_frame(t2_h2 *h2, bool ack) {
+  if (ack) t2_h2_flow_settled(h2);
   void (*told)(t2_h2 * h2, void *user) = ack ? h2->callbacks.on_settled : h2->callbacks.on_settings;
   if (told) told(h2, h2->user);
 }
@@ -227,10 +228,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     nghttp2_session_consume(session, id, n);
     return 0;
   }
-  /* The connection's window is given back as bytes come: what the user holds is bounded by each stream's own,
-   * so that streams that stand still never stop those that move. */
-  nghttp2_session_consume_connection(session, n);
-  stream->unconsumed += n;
+  t2_h2_flow_came(stream, n);
   h2->callbacks.on_data(stream, bytes, n, h2->user);
   return 0;
 }
@@ -240,6 +238,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
   t2_h2_stream *stream = nghttp2_session_get_stream_user_data(session, id);
   if (!stream) return 0;
   nghttp2_session_set_stream_user_data(session, id, NULL);
+  t2_h2_flow_closed(stream);
   stream->unconsumed = 0;
   /* What was refused here may have ended by itself before the RST_STREAM went out. */
   if (stream->reset && code == NGHTTP2_NO_ERROR) code = stream->code;

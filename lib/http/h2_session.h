@@ -1,5 +1,5 @@
-/* What h2.c (the calls), h2_recv.c (nghttp2's callbacks) and h2_watch.c (bounds) share. Included by these
- * alone. */
+/* What h2.c (the calls), h2_recv.c (nghttp2's callbacks), h2_flow.c (windows) and h2_watch.c (bounds) share.
+ * Included by these alone. */
 #ifndef T2_HTTP_H2_SESSION_H
 #define T2_HTTP_H2_SESSION_H
 
@@ -43,7 +43,11 @@ struct t2_h2 {
   size_t nv_cap;
   t2_buf *target; /* during t2_h2_flush */
   size_t high_water;
-  bool going; /* the peer's GOAWAY came */
+  size_t waiting;         /* bytes in all streams' `out` */
+  uint32_t stream_window; /* of all streams */
+  unsigned unsettled;     /* SETTINGS that the peer has not acknowledged */
+  uint32_t widened;       /* bytes of window that some have beyond that */
+  bool going;             /* the peer's GOAWAY came */
   t2_h2_guard guard;
   t2_h2_abuse gave_up_for;
   /* Server: the streams opened last, each id twice, and one more when the peer has ended or reset it: nothing
@@ -65,6 +69,15 @@ void t2_h2_set_recv_callbacks(nghttp2_session_callbacks *callbacks);
 void t2_h2_incoming_init(t2_h2 *h2);
 void t2_h2_incoming_fini(t2_h2 *h2);
 void t2_h2_wake(t2_h2 *h2);
+
+/* ---- h2_flow.c ---- */
+
+/* Content has come that is given to the user. */
+void t2_h2_flow_came(t2_h2_stream *stream, size_t n);
+/* The peer has acknowledged SETTINGS. */
+void t2_h2_flow_settled(t2_h2 *h2);
+/* The stream is over: what it had been given is free for others. */
+void t2_h2_flow_closed(t2_h2_stream *stream);
 
 /* ---- h2_watch.c ---- */
 

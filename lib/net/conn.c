@@ -28,6 +28,7 @@ static void on_flush(t2_flushable *flushable) {
   if (conn->state == CONN_OPEN && conn->ops->on_flush) conn->ops->on_flush(conn, conn->user);
   if (conn->state != CONN_CLOSING) t2_conn_output_flush(conn);
   conn->flushing = false;
+  t2_conn_note_waiting(conn, false);
   t2_spares_give(&conn->loop->spares, &conn->out);
 }
 
@@ -123,6 +124,7 @@ static void on_uv_close(uv_handle_t *handle) {
   t2_conn *conn = handle->data;
   t2_loop *loop = conn->loop;
 
+  t2_conn_note_waiting(conn, true);
   conn->ops->on_close(conn, conn->error, conn->user);
   t2_loop_calm(&conn->flushable); /* a user may have woken it once more */
   t2_list_remove(&conn->node);
@@ -190,6 +192,10 @@ void t2_conn_read_start(t2_conn *conn) {
     t2_loop_wake(conn->loop, &conn->flushable);
   else
     t2_conn_input_start(conn);
+}
+
+void t2_conn_read_amply(t2_conn *conn) {
+  conn->ample = true;
 }
 
 bool t2_conn_reading(const t2_conn *conn) {

@@ -56,6 +56,8 @@ size_t t2_conn_pending(const t2_conn *conn);
 void t2_conn_read_stop(t2_conn *conn);
 void t2_conn_read_start(t2_conn *conn);
 bool t2_conn_reading(const t2_conn *conn);
+/* It will never be stopped: it reads as much at once as ever, however much waits in this process. */
+void t2_conn_read_amply(t2_conn *conn);
 
 /* After all output: close_notify and FIN. Reading goes on; what is appended later is dropped. */
 void t2_conn_shutdown(t2_conn *conn);

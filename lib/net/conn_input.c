@@ -160,8 +160,9 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(NULL, 0);
   if (conn->read_turn == conn->loop->turn || !wants_bytes(conn)) return;
   conn->read_turn = conn->loop->turn;
-  *buf = uv_buf_init((char *)conn->loop->slab,
-                     (unsigned)(conn->foreword ? t2_conn_foreword_room(conn) : T2_LOOP_SLAB));
+  size_t n = conn->ample ? T2_LOOP_SLAB : conn->loop->pressure.read_max;
+  if (conn->foreword) n = t2_conn_foreword_room(conn);
+  *buf = uv_buf_init((char *)conn->loop->slab, (unsigned)n);
 }
 
 /* The socket's bytes, to whoever they are for. */

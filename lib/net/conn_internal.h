@@ -44,6 +44,7 @@ struct t2_conn {
   conn_state state;
   bool started;    /* its user has set ops */
   bool reading;    /* what the user wants */
+  bool ample;      /* t2_conn_read_amply was called */
   bool uv_reading; /* what libuv does: it stops late, so that a short pause costs no system call */
   bool ended;      /* close_notify was read */
   bool eof;        /* the peer's end was told to the user */
@@ -56,6 +57,7 @@ struct t2_conn {
   uint64_t read_turn; /* the loop's turn of the last read */
   t2_buf out;         /* plaintext */
   t2_buf sending;     /* what try_write left, under uv_write */
+  size_t waiting;     /* bytes of output, as the loop's pressure has them */
   uv_write_t write_req;
   t2_timer timer; /* OPENING: of the handshake; FINISHING: linger */
   uint64_t linger_ms;
@@ -121,6 +123,8 @@ void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes);
 void t2_conn_input_resume(t2_conn *conn);
 /* Goes on with the handshake, and sends what it has to say at once. */
 void t2_conn_input_handshake(t2_conn *conn);
+/* Tells the loop how much output waits; `gone`: none. */
+void t2_conn_note_waiting(t2_conn *conn, bool gone);
 /* Encrypts and writes what there is, then FIN if it is wanted. */
 void t2_conn_output_flush(t2_conn *conn);
 /* Writes the ciphertext of the handshake. */

@@ -11,6 +11,12 @@ static void write_failed(t2_conn *conn, int status) {
     t2_conn_close(conn, conn->write_error);
 }
 
+void t2_conn_note_waiting(t2_conn *conn, bool gone) {
+  size_t n = t2_buf_len(&conn->out) + t2_buf_len(&conn->sending);
+  if (conn->tls) n += t2_buf_len(t2_tls_stream_output(conn->tls));
+  t2_pressure_note(&conn->loop->pressure, &conn->waiting, gone ? 0 : n);
+}
+
 static void on_uv_write(uv_write_t *req, int status) {
   t2_conn *conn = req->data;
 

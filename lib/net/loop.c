@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <net/loop.h>
 #include <tunnel2/error.h>
 
@@ -152,6 +153,7 @@ int t2_loop_new(t2_loop **out, uv_loop_t *uv, const t2_allocator *mem, const t2_
   t2_list_init(&loop->parting);
   t2_wheel_init(&loop->wheel, uv_now(uv));
   t2_spares_init(&loop->spares, mem);
+  t2_pressure_init(&loop->pressure);
   loop->slab = t2_alloc(mem, T2_LOOP_SLAB);
   loop->plain = t2_alloc(mem, T2_LOOP_SLAB);
   if (!loop->slab || !loop->plain) {
@@ -174,6 +176,7 @@ void t2_loop_release(t2_loop *loop) {
    * last. */
   reap_all(loop);
   if (loop->handles) return;
+  assert(loop->pressure.held == 0);
   t2_loop_close_cb cb = loop->on_close;
   void *user = loop->user;
   free_loop(loop);

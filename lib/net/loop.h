@@ -13,6 +13,7 @@
 
 #include <base/list.h>
 #include <base/log.h>
+#include <base/pressure.h>
 #include <base/wheel.h>
 #include <net/spare.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct t2_loop {
   t2_list reap;      /* t2_reapable */
   t2_list parting;   /* t2_parting */
   t2_spares spares;
+  t2_pressure pressure; /* of what waits in the output of connections and of streams on them */
   uint8_t *slab;  /* T2_LOOP_SLAB bytes every read goes to; its content is handled before the next read */
   uint8_t *plain; /* T2_LOOP_SLAB bytes TLS reads decrypt to */
   uint64_t turn;  /* counts the turns of the loop, from 1 */

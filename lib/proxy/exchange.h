@@ -8,7 +8,7 @@
  *
  * Back-pressure is by account: every byte of content given to a leg is reported back by t2_exchange_consumed
  * once it has left that leg (into the socket, or into an HTTP/2 frame); the giving leg keeps its outstanding
- * bytes under T2_LEG_WINDOW (HTTP/1.1: it stops reading; HTTP/2: windows open only by what was consumed).
+ * bytes under t2_leg_window (HTTP/1.1: it stops reading; HTTP/2: windows open only by what was consumed).
  *
  * An exchange ends when both directions have ended; when the response ended before the request did (the rest
  * of the request is not wanted); or when either leg fails. Each leg is then told by `closed`, unless it was
@@ -26,11 +26,17 @@
 #include <proxy/held.h>
 
 #define T2_UPGRADE_MAX 31 /* characters of a protocol to upgrade to; a longer one is not asked for */
-#define T2_LEG_WINDOW  (128 * 1024) /* bytes a leg may have given and not yet seen consumed */
+#define T2_LEG_WINDOW  (128 * 1024) /* bytes a leg may have given and not yet seen consumed, at most */
 
 typedef struct t2_exchange t2_exchange;
 typedef struct t2_leg t2_leg;
 typedef struct t2_proxy t2_proxy;
+
+/* T2_LEG_WINDOW, or less when much waits in this process already (base/pressure.h). It may change from one
+ * call to the next: what is given may be more than there is room for. */
+static inline size_t t2_leg_window(const t2_loop *loop) {
+  return loop->pressure.leg_window;
+}
 
 /* What the exchange asks of a leg. Bytes and heads are views, valid during the call. An error returned from
  * head, data or end fails the exchange as if the leg had called t2_exchange_fail with it (not both). They may

@@ -34,10 +34,16 @@ static void free_client(t2_reapable *reapable) {
   t2_free(client->loop->mem, client);
 }
 
+/* Of content in `request`. */
+static void set_waiting(t2_h1_client *client, size_t n) {
+  t2_pressure_note(&client->loop->pressure, &client->waiting, n);
+}
+
 static void retire(t2_h1_client *client, int err) {
   if (client->state == T2_H1_CLIENT_GONE) return;
   client->ops.on_gone(client, client->user);
   client->state = T2_H1_CLIENT_GONE;
+  set_waiting(client, 0);
   t2_loop_timer_stop(client->loop, &client->timer);
   if (client->dial) t2_dial_cancel(client->dial);
   client->dial = NULL;
@@ -89,7 +95,7 @@ static int send_request(t2_h1_client *client) {
   if (!client->replayable) t2_buf_consume(&client->request, n);
   if (!client->connect) {
     client->unacked += client->waiting;
-    client->waiting = 0;
+    set_waiting(client, 0);
   }
   t2_conn_wake(client->conn);
   return 0;
@@ -159,7 +165,8 @@ static int leg_head(t2_leg *leg, const t2_head *head, bool end) {
   t2_h1_client *client = client_of(leg);
   t2_head plain = *head;
   t2_buf_reset(&client->request);
-  client->waiting = client->unacked = client->given = 0;
+  client->unacked = client->given = 0;
+  set_waiting(client, 0);
   client->interim = 0;
   client->connect = !end && leg->exchange->connect;
   client->upgrade = !end && leg->exchange->upgrade;
@@ -195,7 +202,7 @@ static int leg_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
     t2_buf_append(out, bytes, n);
   if (out->failed) return T2_ERR_NOMEM;
   if (out == &client->request) {
-    client->waiting += n;
+    set_waiting(client, client->waiting + n);
   } else {
     client->unacked += n;
     t2_conn_wake(client->conn);
@@ -219,7 +226,8 @@ static int leg_end(t2_leg *leg, const t2_fields *trailers) {
 static void leg_consumed(t2_leg *leg, size_t n) {
   t2_h1_client *client = client_of(leg);
   client->given -= n < client->given ? n : client->given;
-  if (client->stalled && client->conn && client->given < T2_LEG_WINDOW) t2_conn_wake(client->conn);
+  if (client->stalled && client->conn && client->given < t2_leg_window(client->loop))
+    t2_conn_wake(client->conn);
 }
 
 /* A request that is not all with the kernel when its answer is complete is one that the origin does not read.
@@ -261,7 +269,7 @@ static int open_tunnel(t2_h1_client *client) {
       t2_buf_append(t2_conn_out(client->conn), t2_buf_head(&client->request), t2_buf_len(&client->request));
   t2_buf_reset(&client->request);
   client->unacked += client->waiting;
-  client->waiting = 0;
+  set_waiting(client, 0);
   if (client->request_ended) t2_conn_shutdown(client->conn);
   t2_conn_wake(client->conn);
   return err;
@@ -334,11 +342,12 @@ static size_t process(t2_h1_client *client, uint8_t *bytes, size_t n) {
   client->processing = true;
   client->stalled = false;
   do {
-    if (client->given >= T2_LEG_WINDOW) {
+    size_t window = t2_leg_window(client->loop);
+    if (client->given >= window) {
       client->stalled = true;
       break;
     }
-    size_t rest = n - at, room = T2_LEG_WINDOW - client->given;
+    size_t rest = n - at, room = window - client->given;
     at += t2_h1_parse(client->parser, bytes + at, rest < room ? rest : room, &event);
     on_event(client, &event);
   } while (client->state == T2_H1_CLIENT_BUSY && (event.type != T2_H1_NONE || at < n));
@@ -394,7 +403,7 @@ static void after_input(t2_h1_client *client) {
   if (client->state != T2_H1_CLIENT_BUSY) return;
   if (client->stalled) {
     t2_conn_read_stop(client->conn);
-    if (client->given < T2_LEG_WINDOW) t2_conn_wake(client->conn);
+    if (client->given < t2_leg_window(client->loop)) t2_conn_wake(client->conn);
     return;
   }
   t2_conn_read_start(client->conn);
@@ -424,7 +433,8 @@ static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
 static void on_conn_flush(t2_conn *conn, void *user) {
   t2_h1_client *client = user;
   uint8_t none = 0;
-  if (!client->stalled || client->state != T2_H1_CLIENT_BUSY || client->given >= T2_LEG_WINDOW) return;
+  if (!client->stalled || client->state != T2_H1_CLIENT_BUSY || client->given >= t2_leg_window(client->loop))
+    return;
   size_t n = t2_buf_len(&client->held);
   size_t taken = process(client, n ? t2_buf_head(&client->held) : &none, n);
   if (client->state == T2_H1_CLIENT_GONE) return;

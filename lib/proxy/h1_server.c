@@ -58,7 +58,7 @@ static void arm(t2_h1_server *server) {
   if (server->ending || server->tunnel) {
     t2_loop_timer_stop(loop, &server->timer);
   } else if (server->busy) {
-    bool awaited = !server->request_ended && server->given < T2_LEG_WINDOW;
+    bool awaited = !server->request_ended && server->given < t2_leg_window(loop);
     bool waiting = awaited || t2_conn_pending(server->conn) > 0;
     if (waiting && o->body_timeout_ms)
       t2_loop_timer_start(loop, &server->timer, o->body_timeout_ms);
@@ -206,9 +206,9 @@ static int leg_end(t2_leg *leg, const t2_fields *trailers) {
  */
 static void leg_consumed(t2_leg *leg, size_t n) {
   t2_h1_server *server = server_of(leg);
-  bool full = server->given >= T2_LEG_WINDOW;
   server->given -= n < server->given ? n : server->given;
-  if (full && server->given < T2_LEG_WINDOW) t2_conn_wake(server->conn);
+  bool waits = server->stalled || (server->conn && !t2_conn_reading(server->conn));
+  if (waits && server->given < t2_leg_window(server->proxy->loop)) t2_conn_wake(server->conn);
 }
 
 static void next_request(t2_h1_server *server) {
@@ -304,7 +304,7 @@ static bool wants_input(const t2_h1_server *server) {
   if (server->ending || !server->conn) return false;
   if (!server->busy) return true;
   if (server->request_ended && !server->tunnel) return false;
-  return server->given < T2_LEG_WINDOW;
+  return server->given < t2_leg_window(server->proxy->loop);
 }
 
 static void on_event(t2_h1_server *server, const t2_h1_event *event, size_t input_left) {
@@ -344,7 +344,8 @@ static size_t process(t2_h1_server *server, uint8_t *bytes, size_t n) {
       server->stalled = true;
       break;
     }
-    size_t rest = n - at, room = T2_LEG_WINDOW - server->given;
+    size_t window = t2_leg_window(server->proxy->loop);
+    size_t rest = n - at, room = window > server->given ? window - server->given : window;
     at += t2_h1_parse(server->parser, bytes + at, rest < room ? rest : room, &event);
     on_event(server, &event, n - at);
   } while (event.type != T2_H1_NONE || at < n);
@@ -353,7 +354,7 @@ static size_t process(t2_h1_server *server, uint8_t *bytes, size_t n) {
 
 static void update_reading(t2_h1_server *server) {
   if (server->ending || !server->conn) return;
-  if (server->given >= T2_LEG_WINDOW || t2_buf_len(&server->held) >= HELD_MAX)
+  if (server->given >= t2_leg_window(server->proxy->loop) || t2_buf_len(&server->held) >= HELD_MAX)
     t2_conn_read_stop(server->conn);
   else
     t2_conn_read_start(server->conn);

@@ -4,7 +4,8 @@
 #define INTERIM_MAX 32 /* 1xx heads before a final one */
 
 void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server) {
-  *options = (t2_h2_conn_options){.ping_interval_ms = 15000, .ping_timeout_ms = 30000, .at = T2_AT_UPLINK};
+  *options = (t2_h2_conn_options){
+      .ping_interval_ms = 15000, .ping_timeout_ms = 30000, .settle_timeout_ms = 30000, .at = T2_AT_UPLINK};
   t2_h2_options_init(&options->h2);
   options->h2.server = server;
   options->h2.stream_size = sizeof(h2_leg);
@@ -33,10 +34,17 @@ static void drop_kept(h2_leg *leg) {
   leg->kept = NULL;
 }
 
-/* Without memory it is kept no longer, which is no error. */
+static void keep(h2_leg *leg, const t2_head *head, bool end) {
+  t2_loop *loop = leg->owner->proxy->loop;
+  leg->kept = t2_held_new(loop->mem, head, end);
+  if (leg->kept) t2_held_account(leg->kept, &loop->pressure);
+}
+
+/* Without memory, or when it is scarce, it is kept no longer, which is no error. */
 static void keep_data(h2_leg *leg, const uint8_t *bytes, size_t n) {
   bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept->content);
-  if (!fits || t2_held_data(leg->kept, bytes, n)) drop_kept(leg);
+  bool easy = leg->owner->proxy->loop->pressure.level == T2_PRESSURE_EASY;
+  if (!easy || !fits || t2_held_data(leg->kept, bytes, n)) drop_kept(leg);
 }
 
 /* A 2xx that grants no upgrade. */
@@ -121,8 +129,7 @@ static int open_stream(t2_leg *opener, const t2_head *head, bool end) {
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   init_leg(h2_conn, leg);
   leg->opened_ms = t2_loop_now(h2_conn->proxy->loop);
-  if (h2_conn->options.keep_max && !opener->exchange->repeated)
-    leg->kept = t2_held_new(h2_conn->proxy->loop->mem, head, end);
+  if (h2_conn->options.keep_max && !opener->exchange->repeated) keep(leg, head, end);
   leg->leg.upstream = true;
   leg->leg.exchange = opener->exchange;
   leg->leg.exchange->up = &leg->leg;
@@ -256,7 +263,7 @@ static void on_stream_close(t2_h2_stream *stream, uint32_t code, bool unprocesse
 
 static void on_settled(t2_h2 *h2, void *user) {
   t2_h2_conn *h2_conn = user;
-  (void)h2;
+  if (t2_h2_settled(h2)) h2_conn->told_ms = 0;
   if (!h2_conn->closing && h2_conn->ops.on_settled) h2_conn->ops.on_settled(h2_conn, h2_conn->user);
 }
 
@@ -342,7 +349,10 @@ void t2_h2_conn_feed(t2_h2_conn *h2_conn, const uint8_t *bytes, size_t n) {
   h2_conn->asked_ms = 0;
   t2_h2_tick(h2_conn->h2, h2_conn->last_read_ms);
   int err = t2_h2_feed(h2_conn->h2, bytes, n);
-  if (err) part(h2_conn, err);
+  if (err)
+    part(h2_conn, err);
+  else if (t2_h2_conn_wanted_window(h2_conn) != h2_conn->window || h2_conn->told_ms)
+    t2_h2_conn_fit_window(h2_conn);
 }
 
 static void on_conn_data(t2_conn *conn, uint8_t *bytes, size_t n, void *user) {
@@ -374,6 +384,7 @@ static void on_conn_flush(t2_conn *conn, void *user) {
     t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
     return;
   }
+  t2_h2_conn_note_waiting(h2_conn);
   follow_notice(h2_conn, had_room || t2_buf_len(out) < T2_CONN_HIGH_WATER);
   bool drained = h2_conn->drain == DRAIN_LAST && t2_h2_stream_count(h2_conn->h2) == 0;
   if (t2_h2_over(h2_conn->h2))
@@ -403,6 +414,7 @@ static void on_conn_close(t2_conn *conn, int err, void *user) {
   t2_loop_timer_stop(h2_conn->proxy->loop, &h2_conn->timer);
   t2_h2_free(h2_conn->h2);
   h2_conn->h2 = NULL;
+  t2_h2_conn_note_waiting(h2_conn);
   /* In this order: what frees the proxy after on_close is freed after this. */
   t2_loop_reap(h2_conn->proxy->loop, &h2_conn->reapable, free_h2_conn);
   if (h2_conn->ops.on_close) h2_conn->ops.on_close(h2_conn, outcome, t2_conn_detail(conn), h2_conn->user);
@@ -431,6 +443,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->ops = *ops;
   h2_conn->user = user;
   h2_conn->opener.ops = &opener_ops[options->at];
+  h2_conn->window = options->h2.stream_window;
   h2_conn->last_read_ms = h2_conn->last_stream_ms = h2_conn->written_ms = t2_loop_now(proxy->loop);
   t2_timer_init(&h2_conn->timer, t2_h2_conn_on_timer);
   int err = t2_h2_new(&h2_conn->h2, proxy->loop->mem, &h2_conn->options.h2, &h2_callbacks, h2_conn);
@@ -441,6 +454,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   }
   h2_conn->conn = conn;
   t2_conn_set_ops(conn, &conn_ops, h2_conn);
+  t2_conn_read_amply(conn);
   t2_conn_wake(conn);
   t2_h2_conn_start_timer(h2_conn);
   *out = h2_conn;

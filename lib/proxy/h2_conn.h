@@ -38,11 +38,12 @@ typedef struct t2_h2_conn_options {
   uint64_t idle_timeout_ms;  /* closed after so long without a stream; 0: never */
   size_t keep_max; /* client: requests are kept for on_unprocessed with up to so many bytes of content, until
                       their  answer begins; 0: none */
-  uint64_t stuck_timeout_ms; /* a stream that the peer takes nothing of for so long, and half of it more at
-                                most, is reset, but for a tunnel's; a peer that reads nothing at all is closed
-                                with T2_ERR_TIMEOUT; 0: never */
-  bool uplink;               /* T2_H2_DECLINED is said, or understood */
-  t2_problem_at at;          /* where its failures are: T2_AT_UPLINK mostly */
+  uint64_t stuck_timeout_ms;  /* a stream that the peer takes nothing of for so long, and half of it more at
+                                 most, is reset, but for a tunnel's; a peer that reads nothing at all is closed
+                                 with T2_ERR_TIMEOUT; 0: never */
+  uint64_t settle_timeout_ms; /* for the peer to acknowledge smaller windows: closed then; 30,000 */
+  bool uplink;                /* T2_H2_DECLINED is said, or understood */
+  t2_problem_at at;           /* where its failures are: T2_AT_UPLINK mostly */
 } t2_h2_conn_options;
 
 void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server);

@@ -1,5 +1,5 @@
-/* What h2_conn.c (streams as legs) and h2_conn_life.c (is the peer still there?) share. Included by these two
- * alone. */
+/* What h2_conn.c (streams as legs), h2_conn_life.c (is the peer still there?) and h2_conn_flow.c (how much
+ * may wait?) share. Included by these alone. */
 #ifndef T2_PROXY_H2_CONN_INTERNAL_H
 #define T2_PROXY_H2_CONN_INTERNAL_H
 
@@ -22,6 +22,10 @@ struct t2_h2_conn {
   uint64_t last_read_ms;
   uint64_t asked_ms; /* when the PING of this silence was sent; 0: none was */
   uint64_t last_stream_ms;
+  uint32_t window;              /* of streams, as the peer has been told */
+  uint64_t told_ms;             /* when that was, if it has not said that it knows; 0: it has */
+  uint64_t changed_ms;          /* when it was told last */
+  size_t waiting;               /* bytes of content for the peer, as the loop's pressure has them */
   uint64_t written, written_ms; /* bytes that the peer took, and when the timer saw that last */
   drain_state drain;
   bool noticed;   /* the drain's PING was sent */
@@ -43,6 +47,15 @@ typedef struct h2_leg {
   unsigned interim; /* 1xx heads so far */
   t2_held *kept;    /* the request, with keep_max, until something of the answer has come */
 } h2_leg;
+
+/* ---- h2_conn_flow.c ---- */
+
+/* Tells the loop how much content waits for the peer. */
+void t2_h2_conn_note_waiting(t2_h2_conn *h2_conn);
+/* What the windows of streams should be now. */
+uint32_t t2_h2_conn_wanted_window(const t2_h2_conn *h2_conn);
+/* Makes them so; a peer that doesn't acknowledge it is given up. */
+void t2_h2_conn_fit_window(t2_h2_conn *h2_conn);
 
 /* ---- h2_conn_life.c ---- */
 

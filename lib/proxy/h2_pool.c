@@ -110,6 +110,7 @@ static int enqueue(t2_h2_pool *pool, t2_leg *from, const t2_head *head, bool end
     t2_free(mem, p);
     return T2_ERR_NOMEM;
   }
+  t2_held_account(&p->request, &pool->loop->pressure);
   p->pool = pool;
   p->leg.ops = &place_ops;
   p->leg.upstream = true;
@@ -334,6 +335,7 @@ static int settle(pool_conn *conn, t2_conn *transport) {
   t2_h2_conn_options options;
   t2_h2_conn_options_init_uplink(&options, false);
   options.uplink = false;
+  options.h2.connection_window = 8 * options.h2.stream_window;
   options.at = T2_AT_ORIGIN;
   options.ping_interval_ms = PING_INTERVAL_MS;
   options.ping_timeout_ms = PING_TIMEOUT_MS;

@@ -6,8 +6,6 @@
 #define KEEPALIVE_S 60
 /* How long a peer may take nothing of what is left to send when both directions have ended. */
 #define LINGER_MS (5 * 60 * 1000)
-/* Of content given and not yet consumed: another read may bring as much as a slab. */
-#define READ_MAX (T2_LEG_WINDOW - T2_LOOP_SLAB)
 
 typedef enum tcp_state { TCP_NEW, TCP_WAITING, TCP_OPEN, TCP_PARTING, TCP_GONE } tcp_state;
 
@@ -22,6 +20,7 @@ typedef struct t2_tcp_leg {
   const t2_tcp_leg_options *options; /* upstream */
   t2_buf early;                      /* WAITING upstream: what is to be sent first */
   size_t early_content;              /* of it, what the exchange has given */
+  size_t early_noted;                /* as the loop's pressure has it */
   size_t given;                      /* to the exchange, and not yet consumed */
   size_t unacked;                    /* content in the output, not yet reported as consumed */
   bool ended;                        /* the other side gives no more */
@@ -37,6 +36,7 @@ static t2_tcp_leg *tcp_of(t2_leg *leg) {
 
 static void free_leg(t2_reapable *reapable) {
   t2_tcp_leg *tcp = T2_CONTAINER_OF(reapable, t2_tcp_leg, reapable);
+  t2_pressure_note(&tcp->loop->pressure, &tcp->early_noted, 0);
   t2_buf_fini(&tcp->early);
   t2_free(tcp->loop->mem, tcp);
 }
@@ -74,8 +74,13 @@ static void fail(t2_tcp_leg *tcp, int err, t2_problem_at at, const char *detail)
 
 /* ---- From the connection ---- */
 
+/* Is there room for all that another read may bring? */
+static bool has_room(const t2_tcp_leg *tcp) {
+  return tcp->given + tcp->loop->pressure.read_max <= t2_leg_window(tcp->loop);
+}
+
 static void update_reading(t2_tcp_leg *tcp) {
-  if (tcp->given > READ_MAX)
+  if (!has_room(tcp))
     t2_conn_read_stop(tcp->conn);
   else
     t2_conn_read_start(tcp->conn);
@@ -136,6 +141,7 @@ static int leg_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
   if (tcp->state == TCP_WAITING) {
     if (n > T2_TCP_EARLY_MAX - tcp->early_content) return T2_ERR_LIMIT;
     tcp->early_content += n;
+    t2_pressure_note(&tcp->loop->pressure, &tcp->early_noted, tcp->early_content);
     return t2_buf_append(&tcp->early, bytes, n);
   }
   int err = t2_buf_append(t2_conn_out(tcp->conn), bytes, n);
@@ -155,9 +161,8 @@ static int leg_end(t2_leg *leg, const t2_fields *trailers) {
 
 static void leg_consumed(t2_leg *leg, size_t n) {
   t2_tcp_leg *tcp = tcp_of(leg);
-  bool full = tcp->given > READ_MAX;
   tcp->given -= n < tcp->given ? n : tcp->given;
-  if (full && tcp->given <= READ_MAX && tcp->conn) t2_conn_wake(tcp->conn);
+  if (tcp->conn && !t2_conn_reading(tcp->conn) && has_room(tcp)) t2_conn_wake(tcp->conn);
 }
 
 /* What is in the output when both directions have ended is still sent, at the peer's pace. */
@@ -234,6 +239,7 @@ static void open_tunnel(t2_tcp_leg *tcp, t2_conn *conn) {
   t2_conn_set_ops(conn, &conn_ops, tcp);
   (void)t2_buf_append(t2_conn_out(conn), t2_buf_head(&tcp->early), t2_buf_len(&tcp->early));
   t2_buf_fini(&tcp->early);
+  t2_pressure_note(&tcp->loop->pressure, &tcp->early_noted, 0);
   if (tcp->ended) t2_conn_shutdown(conn);
   t2_conn_wake(conn); /* it sees an append that failed */
 }

@@ -819,6 +819,37 @@ static void test_asker_that_is_slow_stops_the_reading(void **state) {
   free(content);
 }
 
+/* Smaller and larger again while content waits: it goes on in any case. */
+static void test_window_that_changes_leaves_nothing_behind(void **state) {
+  enum { SIZE = 1024 * 1024 };
+  setting *s = *state;
+  t2_pressure *pressure = &s->loop->pressure;
+  size_t elsewhere = 0;
+  s->askers[0].hold = true;
+  t2_pressure_note(pressure, &elsewhere, (size_t)8 << 20);
+  asker *a = ask(s, 0, "GET", "/");
+  peer *p = peer_of(s, 0);
+  uint8_t *content = calloc(1, SIZE);
+  char head[128];
+  take_head(s, p);
+  snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SIZE);
+  peer_send(p, head);
+  peer_send_bytes(p, content, SIZE);
+  run_until(s, a->held == 8 * 1024);
+  run_a_while(s);
+  assert_int_equal(a->held, 8 * 1024);
+  for (unsigned turn = 0; !a->closed; turn++) {
+    size_t n = a->held > 1000 ? a->held - turn % 1000 : a->held;
+    t2_pressure_note(pressure, &elsewhere, turn % 3 ? 0 : (size_t)8 << 20);
+    a->held -= n;
+    t2_exchange_consumed(&a->leg, n);
+    run_until(s, a->held > 1000 || a->closed || t2_buf_len(&a->body) == SIZE);
+  }
+  t2_pressure_note(pressure, &elsewhere, 0);
+  assert_int_equal(t2_buf_len(&a->body), SIZE);
+  free(content);
+}
+
 static void test_end_that_waits_behind_the_window_is_not_lost(void **state) {
   setting *s = *state;
   s->askers[0].hold = true;
@@ -1042,6 +1073,7 @@ int main(void) {
       pool_test(test_request_with_content_is_not_repeated),
       pool_test(test_request_is_not_repeated_after_a_byte_of_an_answer),
       pool_test(test_asker_that_is_slow_stops_the_reading),
+      pool_test(test_window_that_changes_leaves_nothing_behind),
       pool_test(test_end_that_waits_behind_the_window_is_not_lost),
       pool_test(test_origin_that_is_slow_is_waited_for),
       pool_test(test_upgrade_makes_a_tunnel_whose_directions_end_apart),

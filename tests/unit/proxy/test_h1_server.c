@@ -259,6 +259,30 @@ static void test_request_content_is_taken_up_to_the_window_exactly(void **state)
   expect(s, " 200 ");
 }
 
+/* Smaller and larger again while content waits: it goes on in any case, and within the smaller one. */
+static void test_window_that_changes_leaves_nothing_behind(void **state) {
+  setting *s = *state;
+  t2_pressure *pressure = &s->tl.loop->pressure;
+  size_t elsewhere = 0;
+  s->ups[0].hold = true;
+  send_first(s, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n");
+  stub *u = up(s, 0);
+  t2_pressure_note(pressure, &elsewhere, (size_t)8 << 20);
+  raw_send_zeros(&s->peer, 1000000);
+  RUN_UNTIL(&s->tl, u->held == pressure->leg_window);
+  run_a_while(s);
+  assert_int_equal(u->held, 8 * 1024);
+  for (unsigned i = 0; !stub_said(u, ";end;"); i++) {
+    t2_pressure_note(pressure, &elsewhere, i % 3 ? 0 : (size_t)8 << 20);
+    stub_consume(u, u->held > 1000 ? u->held - i % 1000 : u->held);
+    RUN_UNTIL(&s->tl, u->held > 1000 || stub_said(u, ";end;"));
+  }
+  t2_pressure_note(pressure, &elsewhere, 0);
+  assert_true(u->held_most <= T2_LEG_WINDOW);
+  stub_answer(u, 200, 0, true);
+  expect(s, " 200 ");
+}
+
 static void test_end_that_waits_behind_a_full_window_is_not_lost(void **state) {
   setting *s = *state;
   char request[128];
@@ -322,6 +346,7 @@ int main(void) {
       h1_test(test_closing_cuts_an_open_ended_answer_by_a_reset),
       h1_test(test_client_that_goes_away_cancels_its_request),
       h1_test(test_request_content_is_taken_up_to_the_window_exactly),
+      h1_test(test_window_that_changes_leaves_nothing_behind),
       h1_test(test_end_that_waits_behind_a_full_window_is_not_lost),
       h1_test(test_answer_is_reported_as_it_leaves),
       h1_test(test_pipelined_input_is_bounded),

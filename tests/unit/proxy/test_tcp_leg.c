@@ -234,6 +234,30 @@ static void test_reading_stops_at_the_window(void **state) {
   assert_true(s->stub.held_most <= T2_LEG_WINDOW);
 }
 
+/* Smaller and larger again while bytes wait: they go on in any case. */
+static void test_window_that_changes_leaves_nothing_behind(void **state) {
+  enum { SIZE = 1 << 20 };
+  setting *s = *state;
+  t2_pressure *pressure = &s->tl.loop->pressure;
+  size_t elsewhere = 0;
+  s->stub.hold = true;
+  accept_tunnel(s);
+  t2_pressure_note(pressure, &elsewhere, (size_t)8 << 20);
+  raw_send_zeros(&s->public, SIZE);
+  RUN_UNTIL(&s->tl, s->stub.held > 0);
+  run_a_while(s);
+  assert_true(s->stub.held <= 8 * 1024);
+  unsigned turn = 0;
+  for (size_t taken = 0; taken < SIZE; turn++) {
+    size_t n = s->stub.held;
+    t2_pressure_note(pressure, &elsewhere, turn % 3 ? 0 : (size_t)8 << 20);
+    stub_consume(&s->stub, n);
+    taken += n;
+    if (taken < SIZE) RUN_UNTIL(&s->tl, s->stub.held);
+  }
+  t2_pressure_note(pressure, &elsewhere, 0);
+}
+
 static void test_what_the_peer_does_not_take_is_not_consumed(void **state) {
   setting *s = *state;
   size_t given = 0;
@@ -447,6 +471,7 @@ int main(void) {
       tcp_test(test_failure_resets),
       tcp_test(test_reset_of_the_peer_fails_the_exchange),
       tcp_test(test_reading_stops_at_the_window),
+      tcp_test(test_window_that_changes_leaves_nothing_behind),
       tcp_test(test_what_the_peer_does_not_take_is_not_consumed),
       tcp_test(test_what_is_left_at_the_end_is_sent_at_the_peers_pace),
       tcp_test(test_closing_all_resets_them_and_tells_nobody),
