@@ -33,7 +33,7 @@ esac
 packages='gcc g++ libc6-dev cmake ninja-build pkg-config libnghttp2-dev libmbedtls-dev libuv1-dev libjansson-dev
 libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy cppcheck shellcheck curl openssl netcat-openbsd nghttp2-client
 python3 python3-venv ca-certificates openssh-server openssh-client redis-server redis-tools
-bind9-dnsutils dnsmasq-base'
+bind9-dnsutils dnsmasq-base postgresql rsync'
 commands='gcc c++ cmake ctest ninja pkg-config clang clang-format clang-tidy cppcheck shellcheck curl openssl nc nghttp h2load
 python3'
 modules='libnghttp2 libuv jansson cmocka'
@@ -67,6 +67,12 @@ install_packages() {
     as_root=sudo
   fi
   say "installing packages: $missing"
+  case " $missing" in
+  *' postgresql '*) # its package would make a server, and start it
+    $as_root mkdir -p /etc/postgresql-common/createcluster.d
+    echo 'create_main_cluster = false' | $as_root tee /etc/postgresql-common/createcluster.d/tunnel2.conf >/dev/null
+    ;;
+  esac
   $as_root apt-get -q update || die "apt-get update failed (see above)"
   # shellcheck disable=SC2086 # a list of words
   $as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install $missing ||
