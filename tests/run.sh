@@ -140,7 +140,7 @@ say "tests to run${only:+ (matching $only)}: $(printf '%s\n' "$names" | wc -l)"
 if wanted '^(unit|e2e|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.udp|e2e\.install|e2e\.quickstart|lint\.symbols)'; then
+if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.quickstart|lint\.symbols)'; then
   build release
 fi
 if wanted '^tsan\.'; then

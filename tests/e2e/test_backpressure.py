@@ -35,13 +35,11 @@ def release(tmp_path_factory, release_origin):
 
 
 @pytest.fixture(autouse=True)
-def bounded_memory(release, request):
+def bounded_memory(release):
     yield
-    marker = request.node.get_closest_marker("rss_max")
-    most = marker.args[0] if marker else RSS_MAX
     peaks = {program.label: program.rss_peak() for program in release.programs}
     print("peak RSS in MiB:", {label: round(peak / 2**20, 1) for label, peak in peaks.items()})
-    assert all(peak < most for peak in peaks.values()), peaks
+    assert all(peak < RSS_MAX for peak in peaks.values()), peaks
 
 
 def download(release, path, stops=()):
@@ -210,7 +208,6 @@ def test_sixty_four_transfers_at_once(release):
     wait_until(lambda: all(not t.is_alive() for t in threads), "all readers to end")
 
 
-@pytest.mark.rss_max(100 << 20)  # 256 KiB of window and what the legs hold, for each of a hundred
 def test_a_hundred_stopped_readers_stop_nobody(release):
     """More than the uplink's connection window could hold for all of them."""
     stopped = []
