@@ -15,7 +15,7 @@ typedef struct method {
   unsigned roles; /* one of these is needed; 0: no token is */
   void (*answer)(const t2_api_call *api);
   /* Instead: the request stays open as a channel. */
-  void (*open)(t2_control *control, const t2_request *request, const t2_token *who, t2_str id);
+  void (*open)(t2_control *control, const t2_server_request *request, const t2_token *who, t2_str id);
 } method;
 
 typedef struct resource {
@@ -174,11 +174,11 @@ bool t2_api_read_page(const t2_api_call *api, t2_api_page *page) {
 
 /* ---- Requests ---- */
 
-void t2_api_refuse(const t2_request *request, int status, const char *detail) {
+void t2_api_refuse(const t2_server_request *request, int status, const char *detail) {
   t2_call_refuse(request, t2_problem_of_status(status), detail, T2_STR_NULL, T2_STR_NULL);
 }
 
-static void refuse_role(const t2_request *request, unsigned roles) {
+static void refuse_role(const t2_server_request *request, unsigned roles) {
   t2_api_refuse(request, 403,
                 roles & CLIENT  ? "this needs a token of the role client"
                 : roles & ENTRY ? "this needs a token of the role entry"
@@ -186,7 +186,7 @@ static void refuse_role(const t2_request *request, unsigned roles) {
 }
 
 /* Is there content to come that says it is something else than JSON? */
-static bool is_other_type(const t2_request *request) {
+static bool is_other_type(const t2_server_request *request) {
   const t2_field *type = t2_fields_get(&request->head->fields, T2_STR("content-type"));
   t2_str rest, name;
 
@@ -214,7 +214,7 @@ static void on_call(t2_call *call, void *user) {
 }
 
 /* Who asks is looked at before the thing that is asked for, and both before any content is taken. */
-void t2_api_on_request(const t2_request *request, void *user) {
+void t2_api_on_request(const t2_server_request *request, void *user) {
   t2_control *control = user;
   target t;
 

@@ -7,7 +7,7 @@
 #include <wire/json.h>
 
 /* A t2_server_request_cb; user is the t2_control. */
-void t2_api_on_request(const t2_request *request, void *user);
+void t2_api_on_request(const t2_server_request *request, void *user);
 
 /* ---- Between api.c and the files that answer (api_sessions.c, api_entries.c) ---- */
 
@@ -49,8 +49,9 @@ void t2_api_show_keys(const t2_api_call *api);
 void t2_api_rotate_keys(const t2_api_call *api);
 
 /* A request to open a channel; who asks is known and has the role. */
-void t2_api_open_session(t2_control *control, const t2_request *request, const t2_token *who, t2_str id);
-void t2_api_open_entry(t2_control *control, const t2_request *request, const t2_token *who, t2_str id);
-void t2_api_refuse(const t2_request *request, int status, const char *detail);
+void t2_api_open_session(t2_control *control, const t2_server_request *request, const t2_token *who,
+                         t2_str id);
+void t2_api_open_entry(t2_control *control, const t2_server_request *request, const t2_token *who, t2_str id);
+void t2_api_refuse(const t2_server_request *request, int status, const char *detail);
 
 #endif

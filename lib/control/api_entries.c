@@ -104,7 +104,8 @@ void t2_api_list_entries(const t2_api_call *api) {
 
 /* ---- The channel ---- */
 
-void t2_api_open_entry(t2_control *control, const t2_request *request, const t2_token *who, t2_str id) {
+void t2_api_open_entry(t2_control *control, const t2_server_request *request, const t2_token *who,
+                       t2_str id) {
   t2_store_entry *entry = t2_store_entry_find(&control->store, id);
 
   if (control->state != T2_CONTROL_STATE_RUNNING)

@@ -262,7 +262,8 @@ void t2_api_list_sessions(const t2_api_call *api) {
 
 /* ---- The channel ---- */
 
-void t2_api_open_session(t2_control *control, const t2_request *request, const t2_token *who, t2_str id) {
+void t2_api_open_session(t2_control *control, const t2_server_request *request, const t2_token *who,
+                         t2_str id) {
   t2_session *session = t2_store_session(&control->store, id);
 
   if (control->state != T2_CONTROL_STATE_RUNNING)

@@ -324,7 +324,7 @@ static void on_close(t2_channel *channel, int err, int status, void *user) {
 
 static const t2_channel_ops channel_ops = {.on_message = on_message, .on_close = on_close};
 
-static member *member_new(t2_channels *channels, const t2_request *request) {
+static member *member_new(t2_channels *channels, const t2_server_request *request) {
   member *m = t2_calloc(channels->loop->mem, 1, sizeof(*m));
 
   if (!m) {
@@ -340,7 +340,7 @@ static member *member_new(t2_channels *channels, const t2_request *request) {
 }
 
 /* It belongs to something already: on_close may come before this returns. */
-static void accept_member(member *m, const t2_request *request, unsigned due) {
+static void accept_member(member *m, const t2_server_request *request, unsigned due) {
   if (t2_channel_accept(&m->channel, request, &channel_ops, m)) {
     detach(m);
     return;
@@ -348,7 +348,7 @@ static void accept_member(member *m, const t2_request *request, unsigned due) {
   if (m->channel) set_due(m, due);
 }
 
-void t2_channels_open_session(t2_channels *channels, const t2_request *request, t2_session *session) {
+void t2_channels_open_session(t2_channels *channels, const t2_server_request *request, t2_session *session) {
   static const t2_problem many = {503, "too-many-channels", "Too Many Channels", NULL, 5};
 
   if (session->channel_count >= T2_CHANNELS_OF_SESSION_MAX) {
@@ -365,7 +365,7 @@ void t2_channels_open_session(t2_channels *channels, const t2_request *request, 
   accept_member(m, request, DUE_ENTRIES);
 }
 
-void t2_channels_open_entry(t2_channels *channels, const t2_request *request, t2_store_entry *entry) {
+void t2_channels_open_entry(t2_channels *channels, const t2_server_request *request, t2_store_entry *entry) {
   member *m = member_new(channels, request);
 
   if (!m) return;

@@ -34,9 +34,9 @@ void t2_channels_fini(t2_channels *channels);
 
 /* Answers the request with an open channel, or with a problem: 503 when the session has
  * T2_CHANNELS_OF_SESSION_MAX. */
-void t2_channels_open_session(t2_channels *channels, const t2_request *request, t2_session *session);
+void t2_channels_open_session(t2_channels *channels, const t2_server_request *request, t2_session *session);
 /* The same; the channel an entry had before is closed. */
-void t2_channels_open_entry(t2_channels *channels, const t2_request *request, t2_store_entry *entry);
+void t2_channels_open_entry(t2_channels *channels, const t2_server_request *request, t2_store_entry *entry);
 
 /* Closes all of a session's channels; with a reason they are told before that its tickets are void. */
 void t2_channels_release_session(t2_channels *channels, t2_session *session, const char *revoked_reason);

@@ -9,14 +9,14 @@ static const char *const public_alpn[] = {"h2", "http/1.1", NULL};
 
 /* ---- Requests ---- */
 
-static void on_uplink_request(const t2_request *request, void *user) {
+static void on_uplink_request(const t2_server_request *request, void *user) {
   t2_entry *entry = user;
   t2_uplinks_on_request(&entry->uplinks, request);
 }
 
 /* Where both come in: who asks for the uplink's protocol at its place is a client, all others are the public.
  */
-static void on_shared_request(const t2_request *request, void *user) {
+static void on_shared_request(const t2_server_request *request, void *user) {
   const char *why;
   bool uplink =
       request->h1 && t2_ptth_is_path(request->head) && t2_ptth_check_request(request->head, &why) == 0;

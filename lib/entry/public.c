@@ -26,7 +26,7 @@ void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exc
   t2_entry_session_begin(&entry->uplinks.sessions, session);
 }
 
-static void log_refusal(const t2_request *request, const char *detail) {
+static void log_refusal(const t2_server_request *request, const char *detail) {
   const t2_exchange *exchange = request->exchange;
   const t2_log *log = &exchange->proxy->loop->log;
   const t2_log_pair pairs[] = {{"method", exchange->method}, {"request_id", exchange->request_id}};
@@ -35,7 +35,7 @@ static void log_refusal(const t2_request *request, const char *detail) {
                  detail ? detail : "out of memory");
 }
 
-static void refuse(const t2_request *request, int err, t2_problem_at at, const char *detail) {
+static void refuse(const t2_server_request *request, int err, t2_problem_at at, const char *detail) {
   log_refusal(request, detail);
   t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
 }
@@ -49,7 +49,7 @@ static bool is_protocol(t2_str s) {
 }
 
 /* An Upgrade becomes an extended CONNECT, which has no method of its own and no content but the tunnel's. */
-static bool may_upgrade(const t2_request *request, const t2_leg *leg) {
+static bool may_upgrade(const t2_server_request *request, const t2_leg *leg) {
   const t2_head *head = request->head;
   if (!request->exchange->upgrade || !t2_h2_conn_leg_upgrades(leg)) return false;
   if (request->h2) return !request->end;
@@ -57,7 +57,7 @@ static bool may_upgrade(const t2_request *request, const t2_leg *leg) {
 }
 
 /* False: who asks may not, and the request has been refused. */
-static bool may_pass(t2_entry *entry, const t2_request *request, t2_entry_session *session) {
+static bool may_pass(t2_entry *entry, const t2_server_request *request, t2_entry_session *session) {
   t2_fields *fields = &request->head->fields;
   t2_str host =
       t2_guard_asker(entry->trusted, entry->trusted_count, t2_conn_peer_host(request->transport), fields);
@@ -77,7 +77,7 @@ static bool may_pass(t2_entry *entry, const t2_request *request, t2_entry_sessio
   return false;
 }
 
-static void pass_on(t2_entry *entry, const t2_request *request, t2_entry_session *session,
+static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
                     const t2_route *route, t2_leg *leg) {
   t2_str peer = t2_conn_peer_host(request->transport);
   t2_forward how = {.peer = peer,
@@ -94,7 +94,7 @@ static void pass_on(t2_entry *entry, const t2_request *request, t2_entry_session
                       entry->options.response_timeout_ms);
 }
 
-void t2_entry_on_public_request(const t2_request *request, void *user) {
+void t2_entry_on_public_request(const t2_server_request *request, void *user) {
   t2_entry *entry = user;
   t2_route route;
   t2_leg *leg;

@@ -144,7 +144,7 @@ void t2_entry_flows_fini(t2_entry *entry);
 void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange);
 
 /* A request on the public listener. */
-void t2_entry_on_public_request(const t2_request *request, void *user);
+void t2_entry_on_public_request(const t2_server_request *request, void *user);
 
 /* ---- registration.c ---- */
 

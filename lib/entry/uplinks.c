@@ -83,7 +83,7 @@ static int add(t2_uplinks *uplinks, const t2_ticket *ticket, t2_entry_uplink **o
 
 /* ---- The upgrade ---- */
 
-static void refuse(const t2_request *request, int status, const char *detail) {
+static void refuse(const t2_server_request *request, int status, const char *detail) {
   const t2_problem *problem = t2_problem_of_status(status);
   if (status == 401)
     t2_exchange_refuse_with(request->exchange, problem, detail, T2_STR("www-authenticate"), CHALLENGE);
@@ -120,7 +120,7 @@ static int check_ticket(t2_uplinks *uplinks, const t2_head *head, t2_ticket *tic
   return 401;
 }
 
-static void refuse_uplink(const t2_request *request, int err) {
+static void refuse_uplink(const t2_server_request *request, int err) {
   if (err == T2_ERR_CONFLICT)
     refuse(request, 409, "the session has as many uplinks here as its ticket allows");
   else if (err == T2_ERR_STATE)
@@ -146,7 +146,7 @@ static int open_port(t2_uplinks *uplinks, t2_entry_session *session, uint16_t as
 }
 
 /* False: the session has no port, and the request has been refused. */
-static bool has_port(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink,
+static bool has_port(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
                      uint16_t asked) {
   char detail[160];
   int err = open_port(uplinks, uplink->session, asked, detail, sizeof(detail));
@@ -170,7 +170,7 @@ static int add_address(const t2_uplinks *uplinks, const t2_entry_session *sessio
 }
 
 /* The exchange with the 101 ends, and the connection turns round: this side asks from here on. */
-static void turn_round(t2_uplinks *uplinks, const t2_request *request, t2_entry_uplink *uplink) {
+static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink) {
   t2_h2_conn_options options;
   t2_conn *conn = NULL;
   t2_head answer;
@@ -195,7 +195,7 @@ static void turn_round(t2_uplinks *uplinks, const t2_request *request, t2_entry_
             uplink->session->id, T2_STR_ARG(t2_conn_peer(conn)));
 }
 
-void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request) {
+void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request) {
   const t2_head *head = request->head;
   t2_entry_uplink *uplink;
   t2_ticket ticket;

@@ -33,7 +33,7 @@ void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, co
 void t2_uplinks_fini(t2_uplinks *uplinks);
 
 /* A request on the uplink listener: opens an uplink, or refuses. */
-void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_request *request);
+void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request);
 /* The leg for one more request of the session: on the less busy of two uplinks taken at random. NULL when
  * none has room.
  */

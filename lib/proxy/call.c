@@ -189,7 +189,7 @@ static const t2_leg_ops call_ops = {
 };
 
 /* NULL: there is no memory, and the request has been refused for it. */
-static t2_call *call_new(const t2_request *request) {
+static t2_call *call_new(const t2_server_request *request) {
   t2_proxy *proxy = request->exchange->proxy;
   t2_call *call = t2_calloc(proxy->loop->mem, 1, sizeof(*call));
   if (!call) {
@@ -202,7 +202,7 @@ static t2_call *call_new(const t2_request *request) {
   return call;
 }
 
-void t2_call_begin(const t2_request *request, size_t body_max, t2_call_handler handler, void *user) {
+void t2_call_begin(const t2_server_request *request, size_t body_max, t2_call_handler handler, void *user) {
   t2_call *call = call_new(request);
   if (!call) return;
   call->body_max = body_max;
@@ -211,8 +211,8 @@ void t2_call_begin(const t2_request *request, size_t body_max, t2_call_handler h
   t2_exchange_connect(request->exchange, &call->leg, request->head, request->end, NULL, 0);
 }
 
-void t2_call_refuse(const t2_request *request, const t2_problem *problem, const char *detail, t2_str name,
-                    t2_str value) {
+void t2_call_refuse(const t2_server_request *request, const t2_problem *problem, const char *detail,
+                    t2_str name, t2_str value) {
   t2_call *call = call_new(request);
   if (!call) return;
   call->refusal = (refusal){problem, detail, name, value};

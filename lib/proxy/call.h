@@ -12,12 +12,12 @@ typedef struct t2_call t2_call;
 typedef void (*t2_call_handler)(t2_call *call, void *user);
 
 /* Connects the request's exchange to a new callback leg. body_max: bytes; more is refused with 413. */
-void t2_call_begin(const t2_request *request, size_t body_max, t2_call_handler handler, void *user);
+void t2_call_begin(const t2_server_request *request, size_t body_max, t2_call_handler handler, void *user);
 /* Answers a request with a problem without a handler: at once, or, when its content is of a length that is
  * known and not too large, once that has come and was thrown away. problem, detail, name and value (one more
  * field, or empty) are static. */
-void t2_call_refuse(const t2_request *request, const t2_problem *problem, const char *detail, t2_str name,
-                    t2_str value);
+void t2_call_refuse(const t2_server_request *request, const t2_problem *problem, const char *detail,
+                    t2_str name, t2_str value);
 const t2_head *t2_call_head(const t2_call *call); /* a copy that lives as long as the call */
 t2_str t2_call_body(const t2_call *call);
 /* Whoever asked has gone away. The handler still calls t2_call_reply or t2_call_problem, which frees the

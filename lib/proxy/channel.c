@@ -159,7 +159,8 @@ int t2_channel_open(t2_channel **out, t2_h2_conn *h2_conn, const t2_head *head, 
   return 0;
 }
 
-int t2_channel_accept(t2_channel **out, const t2_request *request, const t2_channel_ops *ops, void *user) {
+int t2_channel_accept(t2_channel **out, const t2_server_request *request, const t2_channel_ops *ops,
+                      void *user) {
   *out = NULL;
   if (!request->h2 || request->end) {
     t2_exchange_refuse(request->exchange, t2_problem_of_status(400),

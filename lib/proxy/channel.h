@@ -22,7 +22,8 @@ typedef struct t2_channel_ops {
 int t2_channel_open(t2_channel **out, t2_h2_conn *h2_conn, const t2_head *head, const t2_channel_ops *ops,
                     void *user);
 /* Server end: answers 200 to a request that came by HTTP/2. */
-int t2_channel_accept(t2_channel **out, const t2_request *request, const t2_channel_ops *ops, void *user);
+int t2_channel_accept(t2_channel **out, const t2_server_request *request, const t2_channel_ops *ops,
+                      void *user);
 /* T2_ERR_LIMIT when the peer has let more than 256 KiB pile up: the channel should be closed. */
 int t2_channel_send(t2_channel *channel, const t2_message *message);
 /* Ends our side in order; on_close does not come any more. */

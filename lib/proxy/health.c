@@ -51,7 +51,7 @@ static void on_call(t2_call *call, void *user) {
     answer_ready(user, call);
 }
 
-static void on_request(const t2_request *request, void *user) {
+static void on_request(const t2_server_request *request, void *user) {
   t2_call_begin(request, 0, on_call, user);
 }
 

@@ -71,12 +71,12 @@ static void drop_conn(server_conn *sc) {
 
 static void on_h1_request(t2_h1_server *h1, t2_exchange *exchange, t2_head *head, bool end, void *user) {
   server_conn *sc = user;
-  t2_request request = {.server = sc->server,
-                        .exchange = exchange,
-                        .head = head,
-                        .end = end,
-                        .h1 = h1,
-                        .transport = t2_h1_server_transport(h1)};
+  t2_server_request request = {.server = sc->server,
+                               .exchange = exchange,
+                               .head = head,
+                               .end = end,
+                               .h1 = h1,
+                               .transport = t2_h1_server_transport(h1)};
   sc->server->on_request(&request, sc->server->user);
 }
 
@@ -87,12 +87,12 @@ static void on_h1_close(t2_h1_server *h1, void *user) {
 
 static void on_h2_request(t2_h2_conn *h2, t2_exchange *exchange, t2_head *head, bool end, void *user) {
   server_conn *sc = user;
-  t2_request request = {.server = sc->server,
-                        .exchange = exchange,
-                        .head = head,
-                        .end = end,
-                        .h2 = h2,
-                        .transport = t2_h2_conn_transport(h2)};
+  t2_server_request request = {.server = sc->server,
+                               .exchange = exchange,
+                               .head = head,
+                               .end = end,
+                               .h2 = h2,
+                               .transport = t2_h2_conn_transport(h2)};
   head->scheme = t2_conn_is_tls(request.transport) ? T2_STR("https") : T2_STR("http");
   sc->server->on_request(&request, sc->server->user);
 }

@@ -20,7 +20,7 @@ typedef struct t2_server_options {
 void t2_server_options_init(t2_server_options *options);
 
 /* A request, from whichever protocol. */
-typedef struct t2_request {
+typedef struct t2_server_request {
   t2_server *server;
   t2_exchange *exchange;
   t2_head *head; /* valid during the call; the scheme is the transport's, whatever the client says */
@@ -28,10 +28,10 @@ typedef struct t2_request {
   t2_conn *transport;
   t2_h1_server *h1; /* NULL when it came by HTTP/2 */
   t2_h2_conn *h2;   /* NULL when it came by HTTP/1.1 */
-} t2_request;
+} t2_server_request;
 
 /* Calls t2_exchange_connect or t2_exchange_refuse (or t2_h1_server_upgrade) before it returns. */
-typedef void (*t2_server_request_cb)(const t2_request *request, void *user);
+typedef void (*t2_server_request_cb)(const t2_server_request *request, void *user);
 
 /* options are copied (strings included where they are kept). Errors as t2_listener_new. The proxy outlives
  * the server. */

@@ -16,10 +16,10 @@ typedef struct setting {
   raw peer;
   bool drained, closed, close_when_drained;
   size_t requests;
-  void (*on_request)(struct setting *s, const t2_request *request);
+  void (*on_request)(struct setting *s, const t2_server_request *request);
 } setting;
 
-static inline void on_server_request(const t2_request *request, void *user) {
+static inline void on_server_request(const t2_server_request *request, void *user) {
   setting *s = user;
   assert_ptr_equal(request->server, s->server);
   s->requests++;

@@ -24,7 +24,7 @@ static void echo(t2_call *call, void *user) {
   t2_fields_fini(&extra);
 }
 
-static void begin_echo(setting *s, const t2_request *request) {
+static void begin_echo(setting *s, const t2_server_request *request) {
   (void)s;
   t2_call_begin(request, BODY_MAX, echo, s);
 }
@@ -33,7 +33,7 @@ static void wait(t2_call *call, void *user) {
   waiting_of(user, call);
 }
 
-static void begin_wait(setting *s, const t2_request *request) {
+static void begin_wait(setting *s, const t2_server_request *request) {
   t2_call_begin(request, BODY_MAX, wait, s);
 }
 
@@ -74,7 +74,7 @@ static void say_nothing(t2_call *call, void *user) {
   t2_call_reply(call, 204, NULL, NULL, NULL, 0);
 }
 
-static void begin_nothing(setting *s, const t2_request *request) {
+static void begin_nothing(setting *s, const t2_server_request *request) {
   (void)s;
   t2_call_begin(request, 0, say_nothing, s);
 }
@@ -180,7 +180,7 @@ static void test_who_waits_for_a_100_gets_it_or_the_refusal(void **state) {
 
 /* ---- Refusals ---- */
 
-static void refuse(setting *s, const t2_request *request) {
+static void refuse(setting *s, const t2_server_request *request) {
   (void)s;
   t2_call_refuse(request, t2_problem_of_status(401), "a token is needed", T2_STR("www-authenticate"),
                  T2_STR("Bearer"));

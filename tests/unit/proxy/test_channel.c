@@ -47,7 +47,7 @@ static const t2_channel_ops ops = {
     .on_open = on_chan_open, .on_message = on_chan_message, .on_close = on_chan_close};
 
 static void accept_channel(setting *s, t2_exchange *exchange, t2_head *head, bool end) {
-  t2_request request = {.exchange = exchange, .head = head, .end = end, .h2 = s->pair.server.h2};
+  t2_server_request request = {.exchange = exchange, .head = head, .end = end, .h2 = s->pair.server.h2};
   if (refuse_with)
     t2_exchange_refuse(exchange, t2_problem_of_status(refuse_with), NULL);
   else
@@ -134,7 +134,8 @@ static void test_only_an_open_request_by_http2_is_a_channel(void **state) {
   assert_int_equal(server.accept_err, T2_ERR_INVALID);
   assert_null(server.channel);
   t2_head head = test_request("POST", "/v1/x/channel");
-  t2_request request = {.exchange = t2_exchange_new(&s->proxy, &s->downs[1].leg, &head), .head = &head};
+  t2_server_request request = {.exchange = t2_exchange_new(&s->proxy, &s->downs[1].leg, &head),
+                               .head = &head};
   assert_int_equal(t2_channel_accept(&server.channel, &request, &ops, &server), T2_ERR_INVALID);
   assert_int_equal(s->downs[1].status, 400);
 }

@@ -79,7 +79,7 @@ static void on_call(t2_call *call, void *user) {
   answer(s, call, s->register_status);
 }
 
-static void on_request(const t2_request *request, void *user) {
+static void on_request(const t2_server_request *request, void *user) {
   setting *s = user;
   if (!t2_str_ends(request->head->path, T2_STR("/channel"))) {
     t2_call_begin(request, 1000, on_call, s);

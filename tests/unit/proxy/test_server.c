@@ -4,7 +4,7 @@
 
 static stub ups[4];
 
-static void connect_up(setting *s, const t2_request *request) {
+static void connect_up(setting *s, const t2_server_request *request) {
   stub *u = &ups[s->requests - 1];
   stub_init(u);
   assert_true((request->h1 != NULL) != (request->h2 != NULL));

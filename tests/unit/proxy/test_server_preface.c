@@ -17,7 +17,7 @@ typedef struct setting {
   char method[16], scheme[8];
 } setting;
 
-static void on_request(const t2_request *request, void *user) {
+static void on_request(const t2_server_request *request, void *user) {
   setting *s = user;
   s->h1 += request->h1 != NULL;
   s->h2 += request->h2 != NULL;
