@@ -9,6 +9,7 @@
 #include <tunnel2/allocator.h>
 #include <tunnel2/error.h>
 #include <tunnel2/log.h>
+#include <tunnel2/request.h>
 #include <uv.h>
 
 #ifdef __cplusplus
@@ -104,6 +105,10 @@ typedef struct t2_client_options {
    * TLS: at least one. */
   const char *const *hostnames;
   size_t hostname_count; /* at most 8 */
+  /* Requests, or the connections of a TCP session, are answered in this process; the struct is copied. In the
+   * place of `origin`: of "/" where there are routes. */
+  const t2_handler *handler;
+  void *handler_user;
 } t2_client_options;
 
 T2_API void t2_client_options_init(t2_client_options *options);

@@ -9,6 +9,8 @@
 #include <tunnel2/error.h>
 #include <tunnel2/frame.h>
 #include <tunnel2/log.h>
+#include <tunnel2/request.h>
+#include <tunnel2/runtime.h>
 #include <tunnel2/version.h>
 
 #endif

@@ -48,6 +48,12 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
     return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
+  if (o->handler && !o->handler->on_request)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a handler needs an on_request");
+  if (o->handler && o->handler->size < sizeof(o->handler->size))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the handler was not set up by t2_handler_init");
+  if (o->handler && o->origin)
+    return t2_detail(detail, size, T2_ERR_INVALID, "an origin and a handler are given: one of them answers");
   int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
   if (err == 0 && o->kind == T2_CLIENT_UDP) return t2_client_udp_check(o, detail, size);
   if (err == 0) err = t2_client_tcp_check(o, detail, size);
@@ -138,9 +144,25 @@ static int make_link(t2_client *client) {
   return err ? err : t2_link_new(&client->link, &options, &t2_client_link_ops, client);
 }
 
+static void on_handlers_idle(void *user) {
+  t2_client_settled(user);
+}
+
+/* Of a handler of an older header those callbacks are not called that it does not know. */
+static void init_handlers(t2_client *client) {
+  t2_handler ops;
+  const t2_handler *given = client->options.handler;
+  t2_handler_init(&ops);
+  if (given) memcpy(&ops, given, given->size < sizeof(ops) ? given->size : sizeof(ops));
+  t2_handlers_init(&client->handlers, &client->proxy, &ops, client->options.handler_user);
+  client->handlers.on_idle = on_handlers_idle;
+  client->handlers.idle_user = client;
+}
+
 static void init_members(t2_client *client) {
   t2_proxy_init(&client->proxy, client->loop, BY);
   t2_proxy_init(&client->control, client->loop, BY);
+  init_handlers(client);
   t2_timer_init(&client->drain, on_drain_timer);
   t2_client_init_session(client);
   t2_tcp_legs_init(&client->tcp, client->loop);
@@ -208,6 +230,7 @@ static void dispose(t2_client *client) {
   t2_client_fini_session(client);
   t2_client_routes_fini(&client->routes);
   t2_edits_fini(&client->edits);
+  t2_handlers_fini(&client->handlers);
   t2_proxy_fini(&client->proxy);
   t2_proxy_fini(&client->control);
   t2_loop_close(client->loop, on_loop_close, client);
@@ -216,7 +239,8 @@ static void dispose(t2_client *client) {
 void t2_client_settled(t2_client *client) {
   if (!client->closing)
     t2_client_drained(client);
-  else if (client->disposing && !client->link && !has_uplinks(client) && client->routes.open == 0)
+  else if (client->disposing && !client->link && !has_uplinks(client) && client->routes.open == 0 &&
+           !t2_handlers_any(&client->handlers))
     dispose(client);
 }
 

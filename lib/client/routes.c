@@ -49,7 +49,8 @@ static int check_one(const t2_client_options *o, size_t i, char *detail, size_t 
 
 int t2_client_routes_check(const t2_client_options *options, char *detail, size_t detail_size) {
   int err = 0;
-  if (count(options) == 0) return t2_detail(detail, detail_size, T2_ERR_INVALID, "an origin is required");
+  if (count(options) == 0 && !options->handler)
+    return t2_detail(detail, detail_size, T2_ERR_INVALID, "an origin is required");
   if (options->route_count > T2_CLIENT_ROUTES_MAX)
     return t2_detail(detail, detail_size, T2_ERR_INVALID, "more than %d routes", T2_CLIENT_ROUTES_MAX);
   for (size_t i = 0; err == 0 && i < count(options); i++)

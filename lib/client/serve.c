@@ -44,7 +44,7 @@ static int mend_answer(t2_client *client, t2_exchange *exchange, const t2_head *
   m->client = client;
   m->how = (t2_mend){.prefix = t2_str_of(m->text, prefix.n),
                      .authority = t2_str_of(m->text + prefix.n, head->authority.n),
-                     .own = {route->authority, t2_str_c(client->options.host_header)}};
+                     .own = {route ? route->authority : T2_STR_NULL, t2_str_c(client->options.host_header)}};
   exchange->on_response = on_response;
   exchange->on_done = on_mended_done;
   exchange->user = m;
@@ -58,17 +58,26 @@ static void serve_files(const t2_client_route *route, t2_exchange *exchange, t2_
   t2_files_serve(route->files, exchange, head, end, route->prefix);
 }
 
+static void serve_with(t2_client *client, const t2_client_route *route, t2_exchange *exchange, t2_head *head,
+                       bool end) {
+  uint64_t timeout_ms = client->options.response_timeout_ms;
+  if (!route)
+    t2_handlers_serve(&client->handlers, exchange, head, end, timeout_ms);
+  else if (route->files)
+    serve_files(route, exchange, head, end);
+  else
+    t2_exchange_connect(exchange, t2_origin_leg(route->origin), head, end, NULL, timeout_ms);
+}
+
+/* route NULL: to the handler. */
 static void pass_on(t2_client *client, const t2_client_route *route, t2_exchange *exchange, t2_head *head,
                     bool end) {
   int err = is_prefixed(client, head) ? mend_answer(client, exchange, head, route) : 0;
   if (err == 0) err = t2_edits_apply(&client->edits, head);
   if (err)
     t2_exchange_refuse(exchange, t2_problem_of(err, T2_AT_ORIGIN), NULL);
-  else if (route->files)
-    serve_files(route, exchange, head, end);
   else
-    t2_exchange_connect(exchange, t2_origin_leg(route->origin), head, end, NULL,
-                        client->options.response_timeout_ms);
+    serve_with(client, route, exchange, head, end);
 }
 
 void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end) {
@@ -87,7 +96,7 @@ void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bo
     return;
   }
   const t2_client_route *route = t2_client_routes_find(&client->routes, head->path);
-  if (route)
+  if (route || client->options.handler)
     pass_on(client, route, exchange, head, end);
   else
     t2_exchange_refuse(exchange, t2_problem_of_status(404), "the client has no origin for this path");

@@ -8,6 +8,7 @@
 #include <client/registration.h>
 #include <client/routes.h>
 #include <client/uplink.h>
+#include <proxy/handler.h>
 #include <proxy/link.h>
 #include <proxy/tcp_leg.h>
 #include <proxy/udp_leg.h>
@@ -50,6 +51,7 @@ struct t2_client {
   t2_tls *link_tls, *uplink_tls;
   t2_client_routes routes;
   t2_edits edits;
+  t2_handlers handlers; /* when options.handler is given */
   t2_terms terms;
   t2_tcp_legs tcp; /* connections to the origin of a TCP or TLS session */
   t2_tcp_leg_options tcp_options;

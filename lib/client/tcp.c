@@ -32,11 +32,14 @@ int t2_client_tcp_check(const t2_client_options *o, char *detail, size_t size) {
     return t2_detail(detail, size, T2_ERR_INVALID, "a TLS session needs a host name");
   if (o->route_count || o->add_header_count || o->remove_header_count || o->host_header)
     return t2_detail(detail, size, T2_ERR_INVALID, "routes and header fields are for HTTP sessions alone");
-  return parse(o->origin, o->kind, &target, detail, size);
+  if (o->handler && o->proxy_protocol)
+    return t2_detail(detail, size, T2_ERR_INVALID, "the PROXY protocol is for an origin, not for a handler");
+  return o->handler ? 0 : parse(o->origin, o->kind, &target, detail, size);
 }
 
 int t2_client_tcp_open(t2_client *client, const t2_client_options *o) {
   t2_target target = {0};
+  if (o->handler) return 0;
   client->strings.tcp_origin = t2_strdup(client->loop->mem, o->origin);
   if (!client->strings.tcp_origin) return T2_ERR_NOMEM;
   int err = parse(client->strings.tcp_origin, o->kind, &target, NULL, 0);
@@ -55,6 +58,10 @@ int t2_client_tcp_open(t2_client *client, const t2_client_options *o) {
 void t2_client_tcp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end) {
   if (!exchange->connect || exchange->upgrade) {
     t2_exchange_refuse(exchange, t2_problem_of_status(501), "this session is of TCP connections");
+    return;
+  }
+  if (client->options.handler) {
+    t2_handlers_serve(&client->handlers, exchange, head, end, client->options.response_timeout_ms);
     return;
   }
   t2_leg *leg = t2_tcp_leg_dialling(&client->tcp, &client->tcp_options);

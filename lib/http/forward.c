@@ -224,3 +224,19 @@ t2_str t2_forward_request_id(const t2_head *in) {
     if (field->value.p[i] <= ' ' || field->value.p[i] > '~') return T2_STR_NULL;
   return field->value;
 }
+
+/* An address has no character that a quoted
+ * string would escape, so that what has one is none. */
+t2_str t2_forwarded_for(const t2_head *request) {
+  const t2_field *forwarded = t2_fields_get(&request->fields, T2_STR("forwarded"));
+  t2_str value = forwarded ? forwarded->value : T2_STR_NULL, element, pair;
+  if (!t2_str_next(&value, ',', &element)) return T2_STR_NULL;
+  while (t2_str_next(&element, ';', &pair)) {
+    pair = t2_str_trim(pair);
+    if (pair.n < 4 || !t2_str_eq_nocase(t2_str_of(pair.p, 4), T2_STR("for="))) continue;
+    pair = t2_str_of(pair.p + 4, pair.n - 4);
+    bool quoted = pair.n >= 2 && pair.p[0] == '"' && pair.p[pair.n - 1] == '"';
+    return quoted ? t2_str_of(pair.p + 1, pair.n - 2) : pair;
+  }
+  return T2_STR_NULL;
+}

@@ -30,5 +30,8 @@ int t2_forward_response(const t2_head *in, t2_str by, t2_head *out, t2_buf *scra
 /* The request id in effect: the request's own x-request-id if it is 1..T2_REQUEST_ID_MAX of visible ASCII,
  * else empty. */
 t2_str t2_forward_request_id(const t2_head *in);
+/* Who asked first, as the request's Forwarded field says (RFC 7239, 4): the value of "for" in its first
+ * element without quotes, or empty. */
+t2_str t2_forwarded_for(const t2_head *request);
 
 #endif

@@ -1,3 +1,4 @@
+#include <http/forward.h>
 #include <proxy/proxy_protocol.h>
 #include <string.h>
 
@@ -48,21 +49,6 @@ size_t t2_proxy_protocol_write(uint8_t out[T2_PROXY_PROTOCOL_MAX], const t2_addr
 
 /* ---- Of a request ---- */
 
-/* The value of "for" in the first element, without its quotes. An address has no character that a quoted
- * string would escape, so that what has one is none. */
-static t2_str forwarded_for(t2_str value) {
-  t2_str element, pair;
-  if (!t2_str_next(&value, ',', &element)) return T2_STR_NULL;
-  while (t2_str_next(&element, ';', &pair)) {
-    pair = t2_str_trim(pair);
-    if (pair.n < 4 || !t2_str_eq_nocase(t2_str_of(pair.p, 4), T2_STR("for="))) continue;
-    pair = t2_str_of(pair.p + 4, pair.n - 4);
-    bool quoted = pair.n >= 2 && pair.p[0] == '"' && pair.p[pair.n - 1] == '"';
-    return quoted ? t2_str_of(pair.p + 1, pair.n - 2) : pair;
-  }
-  return T2_STR_NULL;
-}
-
 static bool read_address(t2_str text, t2_address *address) {
   t2_str host;
   uint16_t port;
@@ -79,9 +65,8 @@ static void read_destination(const t2_head *request, sa_family_t family, t2_addr
 }
 
 size_t t2_proxy_protocol_of_request(uint8_t out[T2_PROXY_PROTOCOL_MAX], const t2_head *request) {
-  const t2_field *forwarded = t2_fields_get(&request->fields, T2_STR("forwarded"));
   t2_address from, to;
-  if (!forwarded || !read_address(forwarded_for(forwarded->value), &from))
+  if (!read_address(t2_forwarded_for(request), &from))
     return t2_proxy_protocol_write(out, NULL, NULL);
   read_destination(request, from.any.sa_family, &to);
   return t2_proxy_protocol_write(out, &from, &to);
