@@ -118,19 +118,40 @@ static t2_str proto(const t2_head *in) {
   return t2_str_eq_nocase(in->scheme, T2_STR("https")) ? T2_STR("https") : T2_STR("http");
 }
 
-static int add_forwarded(const t2_head *in, t2_str peer, t2_head *out, t2_buf *scratch) {
+/* A node of X-Forwarded-For, as Forwarded has it: an IPv6 address in brackets, what has a port quoted. */
+static void put_for(scratch_text *text, t2_str node) {
+  bool bare_v6 = node.n && node.p[0] != '[' && t2_str_find(node, ':') != t2_str_rfind(node, ':');
+  if (node.n == 0) {
+    text_put(text, T2_STR("for=unknown"));
+  } else if (bare_v6) {
+    text_put(text, T2_STR("for=\"["));
+    put_quoted(text, node);
+    text_put(text, T2_STR("]\""));
+  } else {
+    text_put(text, T2_STR("for="));
+    put_node(text, node);
+  }
+}
+
+/* A proxy that is trusted and knows X-Forwarded-For alone: who is in there is where Forwarded begins. */
+static void put_those_before(scratch_text *text, const t2_head *in) {
+  if (t2_fields_get(&in->fields, T2_STR("forwarded"))) return;
+  for (size_t i = 0; i < in->fields.n; i++) {
+    const t2_field *f = &in->fields.list[i];
+    t2_str list = f->value, node;
+    if (!t2_str_eq(f->name, T2_STR("x-forwarded-for"))) continue;
+    while (t2_str_next(&list, ',', &node)) {
+      put_for(text, node);
+      text_put(text, T2_STR(", "));
+    }
+  }
+}
+
+static int add_forwarded(const t2_head *in, const t2_forward *how, t2_head *out, t2_buf *scratch) {
   scratch_text text;
   text_begin(&text, scratch);
-  if (peer.n == 0) {
-    text_put(&text, T2_STR("for=unknown"));
-  } else if (t2_str_find(peer, ':') >= 0) {
-    text_put(&text, T2_STR("for=\"["));
-    put_quoted(&text, peer);
-    text_put(&text, T2_STR("]\""));
-  } else {
-    text_put(&text, T2_STR("for="));
-    put_node(&text, peer);
-  }
+  if (how->trust_peer) put_those_before(&text, in);
+  put_for(&text, how->peer);
   if (in->authority.n) {
     text_put(&text, T2_STR(";host="));
     put_node(&text, in->authority);
@@ -172,7 +193,7 @@ static bool is_list(t2_str name) {
 
 static int add_forwarding(const t2_head *in, const t2_forward *how, t2_head *out, t2_buf *scratch) {
   bool trust = how->trust_peer;
-  int err = add_forwarded(in, how->peer, out, scratch);
+  int err = add_forwarded(in, how, out, scratch);
   if (err == 0) err = add_to_list(in, T2_STR("x-forwarded-for"), how->peer, trust, out, scratch);
   if (err == 0) err = add_to_list(in, T2_STR("x-forwarded-prefix"), how->prefix, trust, out, scratch);
   if (err == 0) err = add_once(T2_STR("x-forwarded-proto"), proto(in), out);
@@ -182,11 +203,13 @@ static int add_forwarding(const t2_head *in, const t2_forward *how, t2_head *out
 
 /* ---- Calls ---- */
 
+#define NODE_ROOM 12 /* times what a node of one character takes in Forwarded: for="[:]", and the like */
+
 /* At most what is written to scratch for a request: every character of authority and peer may be quoted. */
 static size_t request_text_size(const t2_head *in, const t2_forward *how) {
   size_t n = 128 + 2 * in->authority.n + 3 * how->peer.n + how->prefix.n + how->by.n;
   for (size_t i = 0; how->trust_peer && i < in->fields.n; i++)
-    if (is_list(in->fields.list[i].name)) n += in->fields.list[i].value.n + 2;
+    if (is_list(in->fields.list[i].name)) n += (1 + NODE_ROOM) * in->fields.list[i].value.n + 2;
   return n;
 }
 
@@ -225,8 +248,7 @@ t2_str t2_forward_request_id(const t2_head *in) {
   return field->value;
 }
 
-/* An address has no character that a quoted
- * string would escape, so that what has one is none. */
+/* An address has no character that a quoted string would escape, so that what has one is none. */
 t2_str t2_forwarded_for(const t2_head *request) {
   const t2_field *forwarded = t2_fields_get(&request->fields, T2_STR("forwarded"));
   t2_str value = forwarded ? forwarded->value : T2_STR_NULL, element, pair;

@@ -212,6 +212,22 @@ static void test_a_trusted_peer_is_appended_to(void **state) {
   end(&f);
 }
 
+static void test_what_a_trusted_peer_says_in_x_forwarded_for_alone_is_where_forwarded_begins(void **state) {
+  fixture f;
+  begin(&f);
+  add(&f, "x-forwarded-for", "6.6.6.6, 2001:db8::1");
+  add(&f, "x-forwarded-for", "[2001:db8::2]:99, 7.7.7.7:80, \"");
+  f.how.trust_peer = true;
+  forward(&f);
+  expect(&f, "forwarded", 1,
+         "for=6.6.6.6, for=\"[2001:db8::1]\", for=\"[2001:db8::2]:99\", for=\"7.7.7.7:80\", for=\"\\\"\", "
+         "for=192.0.2.1;host=a.example;proto=http");
+  f.how.trust_peer = false;
+  forward(&f);
+  expect(&f, "forwarded", 1, "for=192.0.2.1;host=a.example;proto=http");
+  end(&f);
+}
+
 static void test_the_request_id_is_one(void **state) {
   fixture f;
   begin(&f);
@@ -324,6 +340,7 @@ int main(void) {
       cmocka_unit_test(test_nobody_known_is_unknown),
       cmocka_unit_test(test_forged_forwarding_fields_are_dropped),
       cmocka_unit_test(test_a_trusted_peer_is_appended_to),
+      cmocka_unit_test(test_what_a_trusted_peer_says_in_x_forwarded_for_alone_is_where_forwarded_begins),
       cmocka_unit_test(test_the_request_id_is_one),
       cmocka_unit_test(test_which_request_id_is_acceptable),
       cmocka_unit_test(test_a_response_gets_via_alone),
