@@ -1,5 +1,6 @@
 #include <proxy/dial_failure.h>
 #include <proxy/h1_client.h>
+#include <proxy/ws_handshake.h>
 #include <tunnel2/error.h>
 
 #define LINGER_MS 2000
@@ -129,14 +130,14 @@ static bool says_empty(const t2_head *head) {
 
 /* A WebSocket that comes by HTTP/2 has no key. */
 static int write_request(t2_h1_client *client, const t2_head *head) {
-  char key[T2_WEBSOCKET_KEY_LEN + 1];
+  char key[T2_WS_KEY_LEN + 1];
   t2_head keyed;
   client->accept[0] = '\0';
-  bool keyless = client->upgrade && t2_websocket_is(head->protocol) &&
+  bool keyless = client->upgrade && t2_ws_is(head->protocol) &&
                  !t2_fields_get(&head->fields, T2_STR("sec-websocket-key"));
   if (!keyless) return t2_h1_write_request(&client->request, head, client->framing);
-  t2_websocket_key(key);
-  t2_websocket_accept(t2_str_c(key), client->accept);
+  t2_ws_key(key);
+  t2_ws_accept(t2_str_c(key), client->accept);
   int err = t2_head_with(head, T2_STR("sec-websocket-key"), t2_str_c(key), client->loop->mem, &keyed);
   if (err) return err;
   err = t2_h1_write_request(&client->request, &keyed, client->framing);
@@ -278,7 +279,7 @@ static int open_tunnel(t2_h1_client *client) {
 /* A key that was made here is nobody else's, and neither is what answers it. False: that does not. */
 static bool check_acceptance(const t2_h1_client *client, t2_head *head) {
   if (head->status != 101 || !client->accept[0]) return true;
-  bool good = t2_websocket_is_accepted(&head->fields, client->accept);
+  bool good = t2_ws_is_accepted(&head->fields, client->accept);
   t2_fields_remove(&head->fields, T2_STR("sec-websocket-accept"));
   return good;
 }

@@ -21,7 +21,7 @@
 #include <http/h1.h>
 #include <net/dialer.h>
 #include <proxy/exchange.h>
-#include <proxy/websocket.h>
+#include <proxy/ws_handshake.h>
 
 typedef struct t2_h1_client t2_h1_client;
 
@@ -79,10 +79,10 @@ struct t2_h1_client {
   bool upgrade;          /* by an Upgrade */
   bool tunnel;           /* it is one */
   bool request_ended, response_ended;
-  bool processing;                          /* the input is being parsed further up the stack */
-  bool stalled;                             /* parsing stopped at the window's end */
-  bool eof;                                 /* the origin's FIN came */
-  char accept[T2_WEBSOCKET_ACCEPT_LEN + 1]; /* that the WebSocket's key, which was made here, asks for; "":
+  bool processing;                   /* the input is being parsed further up the stack */
+  bool stalled;                      /* parsing stopped at the window's end */
+  bool eof;                          /* the origin's FIN came */
+  char accept[T2_WS_ACCEPT_LEN + 1]; /* that the WebSocket's key, which was made here, asks for; "":
                                                none was */
   t2_reapable reapable;
 };

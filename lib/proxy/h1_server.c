@@ -1,6 +1,6 @@
 #include <proxy/answer.h>
 #include <proxy/h1_server.h>
-#include <proxy/websocket.h>
+#include <proxy/ws_handshake.h>
 #include <tunnel2/error.h>
 
 #define HELD_MAX        (16 * 1024) /* bytes of later requests taken in while one is being answered */
@@ -35,7 +35,7 @@ struct t2_h1_server {
   bool stalled;                                 /* parsing stopped for want of room or a free exchange */
   bool timing_head;                             /* the timer runs for a head that has begun */
   bool ending;                                  /* nothing more is read or answered */
-  char websocket_key[T2_WEBSOCKET_KEY_LEN + 1]; /* of an upgrade; "": none */
+  char websocket_key[T2_WS_KEY_LEN + 1]; /* of an upgrade; "": none */
   t2_reapable reapable;
 };
 
@@ -125,12 +125,12 @@ static int write_head(t2_h1_server *server, const t2_head *head, t2_h1_framing f
 
 /* The acceptance of a WebSocket that was granted by HTTP/2 does not answer the key. */
 static int write_tunnel_head(t2_h1_server *server, const t2_head *head) {
-  char accept[T2_WEBSOCKET_ACCEPT_LEN + 1];
+  char accept[T2_WS_ACCEPT_LEN + 1];
   t2_head accepted;
-  bool unanswered = server->websocket_key[0] && head->status == 101 && t2_websocket_is(head->protocol) &&
+  bool unanswered = server->websocket_key[0] && head->status == 101 && t2_ws_is(head->protocol) &&
                     !t2_fields_get(&head->fields, T2_STR("sec-websocket-accept"));
   if (!unanswered) return write_head(server, head, T2_H1_FRAMING_NONE);
-  t2_websocket_accept(t2_str_c(server->websocket_key), accept);
+  t2_ws_accept(t2_str_c(server->websocket_key), accept);
   int err = t2_head_with(head, T2_STR("sec-websocket-accept"), t2_str_c(accept), server->proxy->loop->mem,
                          &accepted);
   if (err) return err;
@@ -265,7 +265,7 @@ static void note_websocket_key(t2_h1_server *server, const t2_head *head) {
   server->websocket_key[0] = '\0';
   if (head->protocol.n == 0) return;
   const t2_field *key = t2_fields_get(&head->fields, T2_STR("sec-websocket-key"));
-  if (!key || key->value.n != T2_WEBSOCKET_KEY_LEN) return;
+  if (!key || key->value.n != T2_WS_KEY_LEN) return;
   memcpy(server->websocket_key, key->value.p, key->value.n);
   server->websocket_key[key->value.n] = '\0';
 }

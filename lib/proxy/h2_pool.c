@@ -1,6 +1,6 @@
 #include <proxy/dial_failure.h>
 #include <proxy/h2_pool.h>
-#include <proxy/websocket.h>
+#include <proxy/ws_handshake.h>
 #include <tunnel2/error.h>
 
 #define REDIAL_MS 1000 /* after a failure, while there are connections that serve */
@@ -183,7 +183,7 @@ static int open_stream(t2_h2_pool *pool, t2_leg *from, t2_leg *to, const t2_head
   if (upgrade && !t2_h2_conn_leg_upgrades(to)) return ask_http1(pool, from, head, end);
   plain.scheme = pool->dial.tls ? T2_STR("https") : T2_STR("http");
   if (pool->options.host_header.n) plain.authority = pool->options.host_header;
-  bool websocket = upgrade && t2_websocket_is(head->protocol);
+  bool websocket = upgrade && t2_ws_is(head->protocol);
   return websocket ? open_websocket(pool, from, to, &plain, end) : step_aside(from, to, &plain, end);
 }
 

@@ -1,11 +1,11 @@
 #include <base/random.h>
-#include <proxy/websocket.h>
+#include <proxy/ws_handshake.h>
 #include <wire/crypto.h>
 
 #define KEY_BYTES 16
 #define GUID      "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, 1.3 */
 
-bool t2_websocket_is(t2_str protocol) {
+bool t2_ws_is(t2_str protocol) {
   return t2_str_eq_nocase(protocol, T2_STR("websocket"));
 }
 
@@ -24,23 +24,23 @@ static void encode(const uint8_t *bytes, size_t n, char *out) {
   *out = '\0';
 }
 
-void t2_websocket_key(char key[T2_WEBSOCKET_KEY_LEN + 1]) {
+void t2_ws_key(char key[T2_WS_KEY_LEN + 1]) {
   uint8_t bytes[KEY_BYTES];
   t2_random_bytes(bytes, sizeof(bytes));
   encode(bytes, sizeof(bytes), key);
 }
 
-void t2_websocket_accept(t2_str key, char accept[T2_WEBSOCKET_ACCEPT_LEN + 1]) {
-  char text[T2_WEBSOCKET_KEY_LEN + sizeof(GUID)];
+void t2_ws_accept(t2_str key, char accept[T2_WS_ACCEPT_LEN + 1]) {
+  char text[T2_WS_KEY_LEN + sizeof(GUID)];
   uint8_t hash[T2_SHA1_LEN];
-  size_t n = key.n < T2_WEBSOCKET_KEY_LEN ? key.n : T2_WEBSOCKET_KEY_LEN;
+  size_t n = key.n < T2_WS_KEY_LEN ? key.n : T2_WS_KEY_LEN;
   if (n) memcpy(text, key.p, n);
   memcpy(text + n, GUID, sizeof(GUID) - 1);
   t2_sha1(text, n + sizeof(GUID) - 1, hash);
   encode(hash, sizeof(hash), accept);
 }
 
-bool t2_websocket_is_accepted(const t2_fields *fields, const char *accept) {
+bool t2_ws_is_accepted(const t2_fields *fields, const char *accept) {
   const t2_field *field = t2_fields_get(fields, T2_STR("sec-websocket-accept"));
   return field && t2_fields_count(fields, field->name) == 1 && t2_str_eq(field->value, t2_str_c(accept));
 }
