@@ -12,5 +12,6 @@
 #include <tunnel2/request.h>
 #include <tunnel2/runtime.h>
 #include <tunnel2/version.h>
+#include <tunnel2/websocket.h>
 
 #endif

@@ -14,7 +14,7 @@ static void free_request(t2_reapable *reapable) {
 static void say_over(t2_request *request) {
   t2_handlers *handlers = request->handlers;
   t2_loop *loop = handlers->proxy->loop;
-  if (handlers->ops.on_close) handlers->ops.on_close(request, request->err, handlers->user);
+  if (request->ops->on_close) request->ops->on_close(request, request->err, request->ops_user);
   t2_list_remove(&request->node);
   t2_loop_calm(&request->events);
   t2_loop_reap(loop, &request->reapable, free_request);
@@ -23,13 +23,12 @@ static void say_over(t2_request *request) {
 
 static void on_flush(t2_flushable *flushable) {
   t2_request *request = T2_CONTAINER_OF(flushable, t2_request, events);
-  const t2_handlers *handlers = request->handlers;
   if (!request->over) t2_request_flush(request);
   if (request->over) {
     say_over(request);
   } else if (request->starved && t2_response_room(request)) {
     request->starved = false;
-    if (handlers->ops.on_writable) handlers->ops.on_writable(request, handlers->user);
+    if (request->ops->on_writable) request->ops->on_writable(request, request->ops_user);
   }
 }
 
@@ -45,32 +44,30 @@ static void go_on(t2_request *request) {
 
 static int handler_head(t2_leg *leg, const t2_head *head, bool end) {
   t2_request *request = request_of(leg);
-  const t2_handlers *handlers = request->handlers;
-  handlers->ops.on_request(request, handlers->user);
+  request->ops->on_request(request, request->ops_user);
   if (request->over) return 0;
   if (!end && request->asks_continue)
     go_on(request);
-  else if (end && handlers->ops.on_end)
-    handlers->ops.on_end(request, handlers->user);
+  else if (end && request->ops->on_end)
+    request->ops->on_end(request, request->ops_user);
   return 0;
 }
 
 static int handler_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
   t2_request *request = request_of(leg);
-  const t2_handlers *handlers = request->handlers;
-  bool given = handlers->ops.on_data && !request->over;
-  bool later = given && handlers->ops.consume_later;
+  const t2_handler *ops = request->ops;
+  bool given = ops->on_data && !request->over;
+  bool later = given && ops->consume_later;
   if (later) request->owed += n;
-  if (given) handlers->ops.on_data(request, bytes, n, handlers->user);
+  if (given) ops->on_data(request, bytes, n, request->ops_user);
   if (!later) t2_exchange_consumed(leg, n);
   return 0;
 }
 
 static int handler_end(t2_leg *leg, const t2_fields *trailers) {
   t2_request *request = request_of(leg);
-  const t2_handlers *handlers = request->handlers;
   int err = t2_request_keep_trailers(request, trailers);
-  if (err == 0 && handlers->ops.on_end) handlers->ops.on_end(request, handlers->user);
+  if (err == 0 && request->ops->on_end) request->ops->on_end(request, request->ops_user);
   return err;
 }
 
@@ -101,6 +98,11 @@ static const t2_leg_ops handler_ops = {
 
 /* ---- Life ---- */
 
+void t2_request_take_over(t2_request *request, const t2_handler *ops, void *user) {
+  request->ops = ops;
+  request->ops_user = user;
+}
+
 void t2_handler_init(t2_handler *handler) {
   *handler = (t2_handler){.size = sizeof(*handler)};
 }
@@ -126,6 +128,7 @@ void t2_handlers_serve(t2_handlers *handlers, t2_exchange *exchange, const t2_he
     return;
   }
   request->leg.ops = &handler_ops;
+  t2_request_take_over(request, &handlers->ops, handlers->user);
   t2_flushable_init(&request->events, on_flush);
   t2_list_push_back(&handlers->live, &request->node);
   t2_exchange_connect(exchange, &request->leg, head, end, NULL, response_timeout_ms);

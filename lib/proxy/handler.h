@@ -1,5 +1,6 @@
 /* A callback leg: requests that a handler of the program's answers (tunnel2/request.h), with content streamed
- * both ways. handler.c is the leg and the life of a request, request.c what a handler may ask of one. */
+ * both ways. handler.c is the leg and the life of a request, request.c what a handler may ask of one,
+ * websocket.c what takes a request over from its handler (tunnel2/websocket.h). */
 #ifndef T2_PROXY_HANDLER_H
 #define T2_PROXY_HANDLER_H
 
@@ -34,6 +35,8 @@ struct t2_request {
   t2_leg leg;
   t2_handlers *handlers;
   t2_list node;
+  const t2_handler *ops; /* the handler's, or those of who took it over */
+  void *ops_user;
   void *user;
   /* What is asked; texts are behind the struct. */
   const char *method, *path, *scheme, *authority, *protocol, *remote, *id;
@@ -60,6 +63,8 @@ struct t2_request {
 int t2_request_keep_trailers(t2_request *request, const t2_fields *trailers);
 /* A request with a copy of what is asked; NULL when there is no memory. */
 t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, const t2_head *head);
+/* From here on the request's callbacks are these, which outlive it; on_request is not called. */
+void t2_request_take_over(t2_request *request, const t2_handler *ops, void *user);
 /* Sends what was kept back, as far as there is room. */
 void t2_request_flush(t2_request *request);
 

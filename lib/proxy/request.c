@@ -300,7 +300,7 @@ int t2_response_end(t2_request *request, const t2_http_field *trailers, size_t c
     give_up(request, T2_ERR_PROTOCOL);
     return T2_ERR_INVALID;
   }
-  int err = start_head(handlers, trailers, count);
+  int err = count ? start_head(handlers, trailers, count) : 0;
   if (err == 0) err = add_fields(handlers, &handlers->head, trailers, count);
   if (err) return err;
   finish(request, count ? &handlers->head.fields : NULL);
