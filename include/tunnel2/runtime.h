@@ -1,6 +1,7 @@
 /* A thread with an event loop, for programs that have no uv_loop_t of their own. Objects are made, used and
  * closed on that thread: t2_runtime_call takes a function there and waits for it, t2_runtime_post does not
- * wait. */
+ * wait. On a thread that the library starts no signal handlers of the program run, and SIGPIPE is held: only
+ * who runs the loop on a thread of its own has to ignore it. */
 #ifndef TUNNEL2_RUNTIME_H
 #define TUNNEL2_RUNTIME_H
 
@@ -42,14 +43,15 @@ T2_API bool t2_runtime_is_current(const t2_runtime *runtime);
 /* Calls call(user) on the runtime's thread, soon, in the order of posting. 0; T2_ERR_STATE after
  * t2_runtime_stop, T2_ERR_NOMEM: then it is not called. Any thread, and the runtime's own. */
 T2_API int t2_runtime_post(t2_runtime *runtime, void (*call)(void *user), void *user);
-/* The same, and waits until it has been called: what it returned, or as t2_runtime_post. From the runtime's
- * thread it is called at once. Do not hold a lock that a callback takes. */
+/* The same, and waits until it has been called: what it returned, or as t2_runtime_post (also T2_ERR_STATE
+ * where it was stopped without ever having run). From the runtime's thread it is called at once. Do not hold
+ * a lock that a callback takes. */
 T2_API int t2_runtime_call(t2_runtime *runtime, int (*call)(void *user), void *user);
 
-/* No more is posted; what was is called; the loop ends when everything on it is closed, and this waits for
- * that for at most timeout_ms. 0; T2_ERR_TIMEOUT: something has not been closed, and the thread goes on (it
- * may be asked again); T2_ERR_STATE: from the runtime's own thread, where waiting would never end. Any other
- * thread. */
+/* No more is posted; what was is called, if it ran; the loop ends when everything on it is closed, and this
+ * waits for that for at most timeout_ms. 0; T2_ERR_TIMEOUT: something has not been closed, and the thread
+ * goes on (it may be asked again); T2_ERR_STATE: from the runtime's own thread, where waiting would never
+ * end. Any other thread. */
 T2_API int t2_runtime_stop(t2_runtime *runtime, uint64_t timeout_ms);
 /* After t2_runtime_stop has returned 0, or where it never ran. NULL is fine. */
 T2_API void t2_runtime_free(t2_runtime *runtime);

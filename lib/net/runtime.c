@@ -1,6 +1,7 @@
 #include <base/list.h>
 #include <base/mem.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <tunnel2/runtime.h>
@@ -21,7 +22,7 @@ struct t2_runtime {
   uv_loop_t loop;
   uv_async_t wake;
   pthread_t thread; /* once RUNNING; mutex */
-  bool started;     /* a thread of ours, to be joined */
+  bool started;     /* a thread of ours, to be joined; mutex */
   pthread_mutex_t mutex;
   pthread_cond_t changed; /* state, and the end of calls */
   runtime_state state;    /* mutex */
@@ -120,12 +121,26 @@ static void close_unused(t2_runtime *runtime) {
   dispose(runtime);
 }
 
+/* Signals are for the program's own threads, but for those that a thread brings upon itself. One that is
+ * held can't end the process either: SIGPIPE, of a write to a connection that the peer has closed. */
+static void hold_signals(sigset_t *before) {
+  static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+  sigset_t held;
+  sigfillset(&held);
+  for (size_t i = 0; i < T2_COUNT_OF(own); i++)
+    sigdelset(&held, own[i]);
+  pthread_sigmask(SIG_SETMASK, &held, before);
+}
+
 static int start_thread(t2_runtime *runtime) {
+  sigset_t before;
   runtime->state = RUNNING;
+  hold_signals(&before); /* which the thread inherits */
   /* Its number is read by who posts, at the earliest once this is over. */
   pthread_mutex_lock(&runtime->mutex);
   runtime->started = pthread_create(&runtime->thread, NULL, thread_main, runtime) == 0;
   pthread_mutex_unlock(&runtime->mutex);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
   return runtime->started ? 0 : T2_ERR_IO;
 }
 
@@ -221,10 +236,11 @@ int t2_runtime_call(t2_runtime *runtime, int (*call)(void *user), void *user) {
   int err = t2_runtime_post(runtime, call_waiting, &w);
   if (err) return err;
   pthread_mutex_lock(&runtime->mutex);
-  while (!w.done)
+  while (!w.done && runtime->state != OVER) /* over, and not done: it never ran */
     pthread_cond_wait(&runtime->changed, &runtime->mutex);
+  bool done = w.done;
   pthread_mutex_unlock(&runtime->mutex);
-  return w.result;
+  return done ? w.result : T2_ERR_STATE;
 }
 
 /* ---- The end ---- */
@@ -251,7 +267,10 @@ int t2_runtime_stop(t2_runtime *runtime, uint64_t timeout_ms) {
   if (t2_runtime_is_current(runtime)) return T2_ERR_STATE;
   pthread_mutex_lock(&runtime->mutex);
   bool never_ran = runtime->state == NEW;
-  if (never_ran) runtime->state = OVER;
+  if (never_ran) {
+    runtime->state = OVER;
+    pthread_cond_broadcast(&runtime->changed);
+  }
   if (runtime->state == RUNNING) {
     runtime->state = STOPPING;
     uv_async_send(&runtime->wake);
@@ -262,10 +281,11 @@ int t2_runtime_stop(t2_runtime *runtime, uint64_t timeout_ms) {
     uv_run(&runtime->loop, UV_RUN_DEFAULT);
   }
   if (!wait_over(runtime, timeout_ms)) return T2_ERR_TIMEOUT;
-  if (runtime->started) {
-    runtime->started = false;
-    pthread_join(runtime->thread, NULL);
-  }
+  pthread_mutex_lock(&runtime->mutex);
+  bool join = runtime->started;
+  runtime->started = false;
+  pthread_mutex_unlock(&runtime->mutex);
+  if (join) pthread_join(runtime->thread, NULL);
   return 0;
 }
 
