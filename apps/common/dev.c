@@ -3,10 +3,9 @@
 #include <common/state.h>
 #include <limits.h>
 #include <net/certificate.h>
+#include <net/credentials.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
-
-#define SECRET_FILE_MAX 4096
 
 const char *t2_app_path(t2_app *app, const char *dir, const char *name) {
   return t2_app_own(app, t2_path_join(NULL, dir, name));
@@ -19,14 +18,10 @@ static void add_missing(t2_app *app, const char *options) {
   snprintf(state->missing + n, sizeof(state->missing) - n, "%s--%s", n ? ", " : "", options);
 }
 
-/* $XDG_STATE_HOME/tunnel2, or ~/.local/state/tunnel2 (the XDG base directory specification). */
 static const char *default_state_dir(t2_app *app) {
   char dir[PATH_MAX];
-  size_t n = sizeof(dir);
 
-  if (uv_os_getenv("XDG_STATE_HOME", dir, &n) == 0 && dir[0] == '/') return t2_app_path(app, dir, "tunnel2");
-  n = sizeof(dir);
-  if (uv_os_homedir(dir, &n) == 0) return t2_app_path(app, dir, ".local/state/tunnel2");
+  if (t2_dev_state_path(NULL, NULL, dir, sizeof(dir)) == 0) return t2_app_own(app, t2_strdup(NULL, dir));
   t2_app_note(app, T2_APP_USAGE, "there is no home directory: --state-dir must be given");
   return NULL;
 }
@@ -59,27 +54,16 @@ void t2_app_require(t2_app *app, const char *option, const char *value) {
 
 /* The first line of the file, owned by the app. */
 static const char *read_secret(t2_app *app, const char *what, const char *file) {
-  const char *secret = NULL;
-  t2_buf text;
+  char *secret, detail[PATH_MAX + 64] = "";
 
-  t2_buf_init(&text, NULL);
-  int rc = t2_file_read(file, SECRET_FILE_MAX, &text);
-  t2_str all = t2_str_of((const char *)t2_buf_head(&text), t2_buf_len(&text)), line = T2_STR_NULL;
-  if (rc)
-    t2_app_note(app, T2_APP_FAILED, "%s file %s: %s", what, file, t2_strerror(rc));
-  else if (!t2_str_next(&all, '\n', &line))
-    t2_app_note(app, T2_APP_FAILED, "%s file %s: there is no %s in it", what, file, what);
-  else
-    secret =
-        t2_app_own(app, t2_strndup(NULL, line.p, line.n && line.p[line.n - 1] == '\r' ? line.n - 1 : line.n));
-  if (text.data) t2_memzero(text.data, text.cap);
-  t2_buf_fini(&text);
-  return secret;
+  int rc = t2_secret_file_read(NULL, what, file, &secret, detail, sizeof(detail));
+  if (rc) t2_app_note(app, T2_APP_FAILED, "%s", detail[0] ? detail : t2_strerror(rc));
+  return rc ? NULL : t2_app_own(app, secret);
 }
 
 void t2_app_token(t2_app *app, const char **token, const char *token_file, const char *options) {
   if (*token) return;
-  t2_app_file_or_none(app, &token_file, T2_APP_TOKEN);
+  t2_app_file_or_none(app, &token_file, T2_DEV_TOKEN_FILE);
   if (token_file)
     *token = read_secret(app, "token", token_file);
   else

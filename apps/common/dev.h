@@ -4,13 +4,7 @@
 #define T2_COMMON_DEV_H
 
 #include <common/run.h>
-
-/* Names of files in a development state directory (net/certificate.h makes them). */
-#define T2_APP_CA     "ca.pem"
-#define T2_APP_CERT   "server.pem"
-#define T2_APP_KEY    "server-key.pem"
-#define T2_APP_TOKENS "tokens"
-#define T2_APP_TOKEN  "token"
+#include <tunnel2/dev.h>
 
 /* With --dev: app->state_dir gets its default, and the directory and its files are made if they are not
  * there. */

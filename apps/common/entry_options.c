@@ -115,7 +115,7 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   o->trusted_proxies = entry->proxies.items;
   o->trusted_proxy_count = entry->proxies.n;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);
-  t2_app_file_or_none(app, &o->ca_file, T2_APP_CA);
+  t2_app_file_or_none(app, &o->ca_file, T2_DEV_CA_FILE);
   t2_app_loopback(app, "public", o->public_address);
   t2_app_loopback(app, "public-tls", o->public_tls_address);
   t2_app_loopback(app, "tls", o->tls_address);

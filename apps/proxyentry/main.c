@@ -95,8 +95,8 @@ int main(int argc, char **argv) {
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;
   t2_app_dev_state(&p.app);
-  t2_app_file(&p.app, &o->cert_file, "cert", T2_APP_CERT);
-  t2_app_file(&p.app, &o->key_file, "key", T2_APP_KEY);
+  t2_app_file(&p.app, &o->cert_file, "cert", T2_DEV_CERT_FILE);
+  t2_app_file(&p.app, &o->key_file, "key", T2_DEV_KEY_FILE);
   t2_app_token(&p.app, &o->token, p.given.token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_entry_complete(&p.app, &p.given);
   status = t2_app_start(&p.app, &ops, &p);

@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
   if (status == 0 && command) status = command->use(&p, operands[1]);
   if (status) return t2_app_run(&p.app, status);
   t2_app_dev_state(&p.app);
-  t2_app_file_or_none(&p.app, &o->ca_file, T2_APP_CA);
+  t2_app_file_or_none(&p.app, &o->ca_file, T2_DEV_CA_FILE);
   t2_app_token(&p.app, &o->token, token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_password(&p.app, &o->basic_auth, password_file);
   status = t2_app_start(&p.app, &ops, &p);

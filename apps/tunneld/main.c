@@ -146,9 +146,9 @@ static void complete(program *p) {
   t2_entry_options *e = &p->given.options;
   t2_app_dev_state(app);
   t2_app_require(app, "state-dir", app->state_dir);
-  t2_app_file(app, &p->options.cert_file, "cert", T2_APP_CERT);
-  t2_app_file(app, &p->options.key_file, "key", T2_APP_KEY);
-  t2_app_file(app, &p->options.tokens_file, "tokens", T2_APP_TOKENS);
+  t2_app_file(app, &p->options.cert_file, "cert", T2_DEV_CERT_FILE);
+  t2_app_file(app, &p->options.key_file, "key", T2_DEV_KEY_FILE);
+  t2_app_file(app, &p->options.tokens_file, "tokens", T2_DEV_TOKENS_FILE);
   t2_app_loopback(app, "listen", p->options.address);
   if (!p->with_entry) return;
   t2_app_token(app, &e->token, p->given.token_file, "token-file");

@@ -63,7 +63,7 @@ typedef struct t2_client_options {
   void *log_user;
   t2_log_level log_level; /* T2_LOG_INFO */
   const char *server;     /* "https://127.0.0.1:12002" */
-  const char *token;      /* required; 16 to 256 characters */
+  const char *token;      /* required, here or by token_file or dev_state_dir; 16 to 256 characters */
   const char *session;    /* UUID or name [a-z0-9-]{3,63}; NULL: one is made */
   const char *ca_file;    /* PEM; NULL: the system's */
   /* "8080", "host:8080", "http://host:8080", "https://host" (HTTP/2 or HTTP/1.1 by ALPN), "h2c://host:50051"
@@ -109,6 +109,9 @@ typedef struct t2_client_options {
    * place of `origin`: of "/" where there are routes. */
   const t2_handler *handler;
   void *handler_user;
+  const char *token_file; /* the token is its first line, read by t2_client_new; where there is no token */
+  /* A development directory (tunnel2/dev.h; "": the default): its token and CA, where none are given. */
+  const char *dev_state_dir;
 } t2_client_options;
 
 T2_API void t2_client_options_init(t2_client_options *options);

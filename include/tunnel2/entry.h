@@ -58,7 +58,7 @@ typedef struct t2_entry_options {
   const char *cert_file;      /* required: PEM chain and key of the uplink listener */
   const char *key_file;
   const char *control; /* control plane, "https://127.0.0.1:12002" */
-  const char *token;   /* required: for the control plane */
+  const char *token;   /* required, here or by token_file: for the control plane */
   const char *ca_file; /* trust for the control plane; NULL: the system's */
   const char
       *state_dir;     /* the last key set is kept here; NULL: nowhere (no static stability over a restart) */
@@ -111,6 +111,7 @@ typedef struct t2_entry_options {
    * is public_tls_address, letter by letter, one listener takes both: what is for no TLS session is the
    * public's. */
   const char *tls_address;
+  const char *token_file; /* the token is its first line, read by t2_entry_new; where there is no token */
 } t2_entry_options;
 
 T2_API void t2_entry_options_init(t2_entry_options *options);

@@ -5,6 +5,7 @@
 #include <tunnel2/allocator.h>
 #include <tunnel2/client.h>
 #include <tunnel2/control.h>
+#include <tunnel2/dev.h>
 #include <tunnel2/entry.h>
 #include <tunnel2/error.h>
 #include <tunnel2/frame.h>

@@ -1,5 +1,6 @@
 #include <base/random.h>
 #include <client/state.h>
+#include <net/credentials.h>
 #include <stdio.h>
 #include <string.h>
 #include <wire/detail.h>
@@ -88,6 +89,7 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   options->host_header = strings->host_header = t2_strdup(mem, given->host_header);
   /* Read once. */
   options->ca_file = options->origin_ca_file = options->origin = NULL;
+  options->token_file = options->dev_state_dir = NULL;
   options->routes = options->add_headers = options->remove_headers = options->allow_ips = NULL;
   options->hostnames = NULL;
   options->basic_auth = NULL;
@@ -172,28 +174,25 @@ static void init_members(t2_client *client) {
            client->options.session ? client->options.session : "");
 }
 
-int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
-  t2_client_options options;
-  *out = NULL;
-  if (size) *detail = '\0';
-  if (read_options(&options, given))
-    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_client_options_init");
-  int err = check_options(&options, detail, size);
+/* From options that are whole. */
+static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *options, char *detail,
+                       size_t size) {
+  int err = check_options(options, detail, size);
   if (err) return err;
-  t2_client *client = t2_calloc(options.allocator, 1, sizeof(*client));
+  t2_client *client = t2_calloc(options->allocator, 1, sizeof(*client));
   if (!client) return T2_ERR_NOMEM;
-  t2_log log = {options.log, options.log_user, options.log_level};
-  err = copy_options(client, &options);
-  if (err == 0) err = t2_client_read_terms(&client->terms, &options, detail, size);
-  if (err == 0) err = t2_loop_new(&client->loop, uv, options.allocator, &log);
+  t2_log log = {options->log, options->log_user, options->log_level};
+  err = copy_options(client, options);
+  if (err == 0) err = t2_client_read_terms(&client->terms, options, detail, size);
+  if (err == 0) err = t2_loop_new(&client->loop, uv, options->allocator, &log);
   if (err) {
     free_strings(client);
-    t2_free(options.allocator, client);
+    t2_free(options->allocator, client);
     return err;
   }
   init_members(client);
-  err = make_tls(client, options.ca_file, detail, size);
-  if (err == 0) err = make_routes(client, &options, detail, size);
+  err = make_tls(client, options->ca_file, detail, size);
+  if (err == 0) err = make_routes(client, options, detail, size);
   if (err == 0) err = make_link(client);
   if (err) {
     t2_client_close(client, NULL, NULL);
@@ -201,6 +200,23 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   }
   *out = client;
   return 0;
+}
+
+int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
+  t2_client_options options;
+  t2_credentials credentials;
+  *out = NULL;
+  if (size) *detail = '\0';
+  if (read_options(&options, given))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_client_options_init");
+  t2_credential_options from = {options.token, options.token_file, options.ca_file, options.dev_state_dir};
+  int err = t2_credentials_read(&credentials, options.allocator, &from, detail, size);
+  if (err) return err;
+  options.token = credentials.token;
+  options.ca_file = credentials.ca_file;
+  err = make_client(out, uv, &options, detail, size);
+  t2_credentials_fini(&credentials);
+  return err;
 }
 
 int t2_client_start(t2_client *client) {

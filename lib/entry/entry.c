@@ -3,6 +3,7 @@
 #include <base/random.h>
 #include <entry/state.h>
 #include <net/address.h>
+#include <net/credentials.h>
 #include <stdio.h>
 #include <wire/detail.h>
 #include <wire/token.h>
@@ -251,35 +252,50 @@ static void init_members(t2_entry *entry) {
   t2_buf_init(&entry->route_text, entry->loop->mem);
 }
 
-int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, char *detail, size_t size) {
-  t2_entry_options options;
-  *out = NULL;
-  if (size) *detail = '\0';
-  if (read_options(&options, given))
-    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_entry_options_init");
-  int err = check_options(&options, detail, size);
+/* From options that are whole. */
+static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *options, char *detail,
+                      size_t size) {
+  int err = check_options(options, detail, size);
   if (err) return err;
-  t2_entry *entry = t2_calloc(options.allocator, 1, sizeof(*entry));
+  t2_entry *entry = t2_calloc(options->allocator, 1, sizeof(*entry));
   if (!entry) return T2_ERR_NOMEM;
-  t2_log log = {options.log, options.log_user, options.log_level};
-  err = copy_options(entry, &options, detail, size);
+  t2_log log = {options->log, options->log_user, options->log_level};
+  err = copy_options(entry, options, detail, size);
   if (err == 0) err = read_trusted(entry, detail, size);
-  if (err == 0) err = t2_loop_new(&entry->loop, uv, options.allocator, &log);
+  if (err == 0) err = t2_loop_new(&entry->loop, uv, options->allocator, &log);
   if (err) {
     free_strings(entry);
-    t2_free(options.allocator, entry);
+    t2_free(options->allocator, entry);
     return err;
   }
   init_members(entry);
   t2_entry_load_keys(entry);
   err = t2_entry_listen(entry, detail, size);
   if (err == 0) err = make_link(entry, detail, size);
+  entry->options.ca_file = entry->options.token_file = NULL; /* read once */
   if (err) {
     t2_entry_close(entry, NULL, NULL);
     return err;
   }
   *out = entry;
   return 0;
+}
+
+int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, char *detail, size_t size) {
+  t2_entry_options options;
+  t2_credentials credentials;
+  *out = NULL;
+  if (size) *detail = '\0';
+  if (read_options(&options, given))
+    return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_entry_options_init");
+  t2_credential_options from = {options.token, options.token_file, options.ca_file, NULL};
+  int err = t2_credentials_read(&credentials, options.allocator, &from, detail, size);
+  if (err) return err;
+  options.token = credentials.token;
+  options.ca_file = credentials.ca_file;
+  err = make_entry(out, uv, &options, detail, size);
+  t2_credentials_fini(&credentials);
+  return err;
 }
 
 int t2_entry_start(t2_entry *entry) {

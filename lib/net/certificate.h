@@ -3,6 +3,7 @@
 #define T2_NET_CERTIFICATE_H
 
 #include <base/buf.h>
+#include <tunnel2/dev.h>
 
 /* A new P-256 certificate authority: PEM of certificate and key, valid from an hour ago for days. 0 or an
  * error. */
@@ -14,19 +15,7 @@ int t2_certificate_issue(const t2_allocator *mem, const char *ca_cert_pem, const
                          const char *const *names, size_t name_count, unsigned days, t2_buf *cert_pem,
                          t2_buf *key_pem);
 
-/* Files of a development state directory, relative to it. */
-#define T2_DEV_CA_FILE     "ca.pem"
-#define T2_DEV_CA_KEY_FILE "ca-key.pem"
-#define T2_DEV_CERT_FILE   "server.pem"
-#define T2_DEV_KEY_FILE    "server-key.pem"
-#define T2_DEV_TOKEN_FILE  "token"  /* the token in the clear, for clients and entries on this machine */
-#define T2_DEV_TOKENS_FILE "tokens" /* what the control plane reads: hashed, owner "dev", all roles */
-
-/* Makes the directory (mode 0700) and whatever of these is missing (mode 0600), once, whichever of several
- * processes comes first (an flock on "lock" in it); certificates that run out within a day are made anew by
- * the same CA. The server certificate is for localhost, *.localhost, 127.0.0.1 and ::1. Refuses a directory
- * that others can enter (T2_ERR_FORBIDDEN) or that belongs to another user. 0, or an error with a sentence in
- * detail. */
+/* t2_dev_state_make with an allocator, of a directory that is named. */
 int t2_dev_state_ensure(const t2_allocator *mem, const char *dir, char *detail, size_t detail_size);
 
 #endif

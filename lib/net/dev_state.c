@@ -6,6 +6,8 @@
 #include <base/file.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -292,4 +294,45 @@ int t2_dev_state_ensure(const t2_allocator *mem, const char *dir, char *detail, 
   fini_state(&state);
   if (err && detail_size && detail[0] == '\0') t2_detail(detail, detail_size, err, "%s", t2_strerror(err));
   return err;
+}
+
+/* ---- Where it is ---- */
+
+/* $XDG_STATE_HOME/tunnel2, or ~/.local/state/tunnel2 (the XDG base directory specification). */
+static int default_dir(char dir[PATH_MAX]) {
+  char base[PATH_MAX];
+  size_t n = sizeof(base);
+  const char *below = "tunnel2";
+
+  if (uv_os_getenv("XDG_STATE_HOME", base, &n) || base[0] != '/') {
+    below = ".local/state/tunnel2";
+    n = sizeof(base);
+    if (uv_os_homedir(base, &n)) return T2_ERR_NOT_FOUND;
+  }
+  return snprintf(dir, PATH_MAX, "%s/%s", base, below) < PATH_MAX ? 0 : T2_ERR_LIMIT;
+}
+
+int t2_dev_state_path(const char *dir, const char *name, char *path, size_t size) {
+  char own[PATH_MAX];
+
+  if (size) path[0] = '\0';
+  if (!dir || !*dir) {
+    int err = default_dir(own);
+    if (err) return err;
+    dir = own;
+  }
+  int n = snprintf(path, size, name ? "%s/%s" : "%s", dir, name);
+  if (n >= 0 && (size_t)n < size) return 0;
+  if (size) path[0] = '\0';
+  return T2_ERR_LIMIT;
+}
+
+int t2_dev_state_make(const char *dir, char *detail, size_t detail_size) {
+  char path[PATH_MAX];
+
+  if (detail_size) detail[0] = '\0';
+  int err = t2_dev_state_path(dir, NULL, path, sizeof(path));
+  if (err == T2_ERR_NOT_FOUND) return t2_detail(detail, detail_size, err, "there is no home directory");
+  return err ? t2_detail(detail, detail_size, err, "%s", t2_strerror(err))
+             : t2_dev_state_ensure(NULL, path, detail, detail_size);
 }
