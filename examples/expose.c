@@ -1,8 +1,11 @@
-/* Exposes a local HTTP server: expose PORT SERVER TOKEN-FILE CA-FILE. Prints its addresses and runs until it
- * is ended. */
+/* Exposes a local HTTP server: its public addresses are printed, and it runs until it is ended.
+ *
+ *   cc expose.c $(pkg-config --cflags --libs tunnel2) -o expose
+ *   ./expose PORT [SERVER [TOKEN-FILE [CA-FILE]]]
+ *
+ * What is not given is that of a tunneld --dev on this machine. */
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <tunnel2/tunnel2.h>
 
 static void on_event(t2_client *client, const t2_client_event *event, void *user) {
@@ -15,28 +18,21 @@ static void on_event(t2_client *client, const t2_client_event *event, void *user
   fflush(stdout);
 }
 
-static int read_line(const char *path, char *line, int size) {
-  FILE *file = fopen(path, "r");
-  int found = file && fgets(line, size, file);
-  if (file) fclose(file);
-  line[found ? strcspn(line, "\n") : 0] = '\0';
-  return found;
-}
-
 int main(int argc, char **argv) {
-  char token[256], detail[256];
+  char detail[256];
   t2_client *client;
   t2_client_options options;
-  if (argc != 5 || !read_line(argv[3], token, sizeof(token))) {
-    fprintf(stderr, "usage: expose PORT SERVER TOKEN-FILE CA-FILE\n");
+  if (argc < 2 || argc > 5) {
+    fprintf(stderr, "usage: expose PORT [SERVER [TOKEN-FILE [CA-FILE]]]\n");
     return 2;
   }
   signal(SIGPIPE, SIG_IGN); /* libuv writes to sockets that may be closed */
   t2_client_options_init(&options);
   options.origin = argv[1];
-  options.server = argv[2];
-  options.token = token;
-  options.ca_file = argv[4];
+  options.server = argc > 2 ? argv[2] : NULL;
+  options.token_file = argc > 3 ? argv[3] : NULL;
+  options.ca_file = argc > 4 ? argv[4] : NULL;
+  options.dev_state_dir = "";
   options.on_event = on_event;
   int err = t2_client_new(&client, uv_default_loop(), &options, detail, sizeof(detail));
   if (err) {

@@ -32,9 +32,9 @@ struct t2_h1_server {
   bool discarding;  /* that is being done: the exchange is over */
   bool close_after; /* this response is the connection's last */
   bool draining;
-  bool stalled;                                 /* parsing stopped for want of room or a free exchange */
-  bool timing_head;                             /* the timer runs for a head that has begun */
-  bool ending;                                  /* nothing more is read or answered */
+  bool stalled;                          /* parsing stopped for want of room or a free exchange */
+  bool timing_head;                      /* the timer runs for a head that has begun */
+  bool ending;                           /* nothing more is read or answered */
   char websocket_key[T2_WS_KEY_LEN + 1]; /* of an upgrade; "": none */
   t2_reapable reapable;
 };
