@@ -53,7 +53,7 @@ typedef struct t2_handler {
   bool consume_later;
 } t2_handler;
 
-#define T2_REQUEST_WINDOW ((size_t)128 * 1024)
+#define T2_REQUEST_WINDOW ((size_t)512 * 1024)
 
 T2_API void t2_handler_init(t2_handler *handler);
 

@@ -1,5 +1,6 @@
 #include <proxy/h2_conn_internal.h>
 #include <tunnel2/error.h>
+#include <tunnel2/request.h>
 
 #define INTERIM_MAX 32 /* 1xx heads before a final one */
 
@@ -17,7 +18,7 @@ void t2_h2_conn_options_init_uplink(t2_h2_conn_options *options, bool server) {
   options->h2.field_max = 192;
   options->h2.extended_connect = true;
   options->uplink = true;
-  options->h2.stream_window = 4 * T2_LEG_WINDOW; /* what one stalled stream may hold */
+  options->h2.stream_window = T2_REQUEST_WINDOW; /* what one stalled stream may hold */
   /* An entry gives up streams for all of the public, which it has bounded already; a client speaks for
    * itself, and for whatever its origin does. */
   options->h2.patience = server ? 1000 : 20;

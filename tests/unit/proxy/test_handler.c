@@ -112,8 +112,8 @@ static void test_writer_is_stopped_by_a_reader_that_stops(void **state) {
   h->s.down.hold = true;
   ask(h, "GET", true);
   start_200(h);
-  assert_int_equal(t2_response_room(h->request), T2_REQUEST_WINDOW);
-  assert_int_equal(t2_response_write(h->request, big, sizeof(big)), T2_REQUEST_WINDOW);
+  assert_int_equal(t2_response_room(h->request), T2_LEG_WINDOW);
+  assert_int_equal(t2_response_write(h->request, big, sizeof(big)), T2_LEG_WINDOW);
   assert_int_equal(t2_response_room(h->request), 0);
   assert_int_equal(t2_response_write(h->request, big, 1), 0);
   turn(h);

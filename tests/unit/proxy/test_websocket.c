@@ -345,6 +345,21 @@ static void test_cut_from_inside_of_a_callback(void **state) {
   expect_both(h, "GET /ws;text 1;close 1006 cancelled;", "head 101;closed CANCELLED;");
 }
 
+static void hang_up(handled *h, t2_websocket *ws) {
+  stub_fail(&h->s.down, T2_ERR_CLOSED, T2_AT_ROUTE);
+  assert_int_equal(t2_websocket_send(ws, true, "x", 1), T2_ERR_CLOSED);
+  t2_websocket_pause(ws, true);
+  t2_websocket_pause(ws, false);
+}
+
+static void test_asker_that_goes_during_a_callback(void **state) {
+  handled *h = open_socket(state);
+  sock.on_message = hang_up;
+  give_frame(h, 0x81, "x", 1);
+  assert_non_null(sock.ws);
+  expect_both(h, "GET /ws;text 1;close 1006 closed by the peer;", stub_log(&h->s.down));
+}
+
 /* ---- Memory ---- */
 
 static void converse(t2_test_mem *mem, void *user) {
@@ -396,6 +411,7 @@ int main(void) {
       handler_test(test_end_without_a_close),
       handler_test(test_failures_are_told_to_both),
       handler_test(test_cut_from_inside_of_a_callback),
+      handler_test(test_asker_that_goes_during_a_callback),
       cmocka_unit_test(test_each_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

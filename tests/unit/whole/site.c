@@ -121,6 +121,20 @@ static void start_control(site *s, const char *cert, const char *key) {
   free(tokens);
 }
 
+/* One that nobody has now. */
+static uint16_t free_port(site *s) {
+  struct sockaddr_in address;
+  int n = sizeof(address);
+  uv_tcp_t tcp;
+  uv_ip4_addr("127.0.0.1", 0, &address);
+  uv_tcp_init(&s->loop, &tcp);
+  assert_int_equal(uv_tcp_bind(&tcp, (struct sockaddr *)&address, 0), 0);
+  uv_tcp_getsockname(&tcp, (struct sockaddr *)&address, &n);
+  uv_close((uv_handle_t *)&tcp, NULL);
+  uv_run(&s->loop, UV_RUN_NOWAIT); /* which closes it */
+  return ntohs(address.sin_port);
+}
+
 static void start_entry(site *s, const char *cert, const char *key, const char *ca, const char *token) {
   t2_entry_options options;
   char control[64], detail[256];
@@ -134,11 +148,13 @@ static void start_entry(site *s, const char *cert, const char *key, const char *
   options.ca_file = ca;
   options.control = control;
   options.token = token;
+  options.tcp_port_first = options.tcp_port_last = s->tcp_port;
   if (t2_entry_new(&s->entry, &s->loop, &options, detail, sizeof(detail))) fail_msg("entry: %s", detail);
   assert_int_equal(t2_entry_start(s->entry), 0);
 }
 
-static void start_client(site *s, int origin_port, const char *ca, const char *token) {
+static void start_client(site *s, int origin_port, const char *ca, const char *token,
+                         const site_options *with) {
   t2_client_options options;
   char control[64], origin[16], detail[256];
   t2_client_options_init(&options);
@@ -149,7 +165,11 @@ static void start_client(site *s, int origin_port, const char *ca, const char *t
   options.server = control;
   options.token = token;
   options.ca_file = ca;
-  options.origin = origin;
+  if (!with->handler) options.origin = origin;
+  options.handler = with->handler;
+  options.handler_user = with->handler_user;
+  options.kind = with->kind;
+  if (with->response_timeout_ms) options.response_timeout_ms = with->response_timeout_ms;
   options.retry_min_ms = 1;
   options.retry_max_ms = 20;
   options.on_event = on_client_event;
@@ -169,6 +189,10 @@ static void read_token(const site *s, char token[256]) {
 }
 
 void site_start(site *s, const t2_allocator *mem) {
+  site_start_with(s, mem, &(site_options){0});
+}
+
+void site_start_with(site *s, const t2_allocator *mem, const site_options *options) {
   char detail[256], token[256];
   memset(s, 0, sizeof(*s));
   s->mem = mem;
@@ -182,9 +206,10 @@ void site_start(site *s, const t2_allocator *mem) {
        *ca = in_dir(s, T2_DEV_CA_FILE);
   read_token(s, token);
   int port = open_origin(s);
+  if (options->kind == T2_CLIENT_TCP) s->tcp_port = free_port(s);
   start_control(s, cert, key);
   start_entry(s, cert, key, ca, token);
-  start_client(s, port, ca, token);
+  start_client(s, port, ca, token, options);
   while (!s->ready)
     uv_run(&s->loop, UV_RUN_ONCE);
   free(cert);
@@ -249,11 +274,11 @@ static void on_asker_connected(uv_connect_t *connect, int status) {
   uv_write(&a->write, (uv_stream_t *)&a->tcp, &out, 1, on_asker_written);
 }
 
-static void public_address(const site *s, struct sockaddr_in *address) {
+uint16_t site_public_port(const site *s) {
   t2_str host;
   uint16_t port;
   assert_int_equal(t2_str_hostport(t2_str_c(t2_entry_public_address(s->entry)), &host, &port), 0);
-  uv_ip4_addr("127.0.0.1", port, address);
+  return port;
 }
 
 answer site_ask(site *s, const char *path, const char *content) {
@@ -265,7 +290,7 @@ answer site_ask(site *s, const char *path, const char *content) {
            "%s /session/main%s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
            content ? "POST" : "GET", path, content ? strlen(content) : 0, content ? content : "");
   a->request = request;
-  public_address(s, &address);
+  uv_ip4_addr("127.0.0.1", site_public_port(s), &address);
   uv_tcp_init(&s->loop, &a->tcp);
   a->tcp.data = a->connect.data = a->write.data = a;
   assert_int_equal(uv_tcp_connect(&a->connect, &a->tcp, (struct sockaddr *)&address, on_asker_connected), 0);
@@ -306,9 +331,16 @@ static void remove_dir(const char *dir) {
   remove(dir);
 }
 
-void site_stop(site *s) {
-  s->closing = 3;
+void site_close_client(site *s) {
+  if (s->client_closed) return;
+  s->client_closed = true;
+  s->closing++;
   t2_client_close(s->client, on_closed, s);
+}
+
+void site_stop(site *s) {
+  site_close_client(s);
+  s->closing += 2;
   t2_entry_close(s->entry, on_closed, s);
   t2_control_close(s->control, on_closed, s);
   while (s->closing)

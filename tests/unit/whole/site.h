@@ -1,5 +1,5 @@
-/* Control plane, entry and client in one process on one loop, with an origin and a public client made of
- * plain libuv: for tests of the whole library. Each may have an allocator of its own. */
+/* Control plane, entry and client in one process on one loop, with an origin (or a handler) and a public
+ * client made of plain libuv: for tests of the whole library. Each may have an allocator of its own. */
 #ifndef T2_TEST_SITE_H
 #define T2_TEST_SITE_H
 
@@ -8,6 +8,14 @@
 #include <uv.h>
 
 #define SITE_DEADLINE_MS 30000
+
+/* All zero: HTTP, and an origin that answers by itself. */
+typedef struct site_options {
+  const t2_handler *handler; /* in the place of the origin */
+  void *handler_user;
+  t2_client_kind kind;
+  uint64_t response_timeout_ms; /* 0: the default */
+} site_options;
 
 typedef struct site {
   uv_loop_t loop;
@@ -20,6 +28,8 @@ typedef struct site {
   unsigned ups;     /* uplinks that came up, ever */
   bool ready;
   bool client_ended;
+  bool client_closed; /* by the test */
+  uint16_t tcp_port;  /* of a TCP session */
   uv_tcp_t origin;
   unsigned requests; /* that the origin has seen */
   uv_timer_t deadline;
@@ -35,9 +45,13 @@ typedef struct answer {
 /* Everything started and an uplink up; fails the test after SITE_DEADLINE_MS. Files are in a folder of its
  * own. */
 void site_start(site *s, const t2_allocator *mem);
+void site_start_with(site *s, const t2_allocator *mem, const site_options *options);
+/* Closes the client before the rest: from inside of a callback too. */
+void site_close_client(site *s);
+uint16_t site_public_port(const site *s);
 /* GET path of session "main" over a new connection. content is sent by POST when it is not NULL. */
 answer site_ask(site *s, const char *path, const char *content);
-/* Runs the loop until asking for / gives 200. */
+/* Asks for / until the answer is 200. */
 void site_heal(site *s);
 void site_stop(site *s);
 
