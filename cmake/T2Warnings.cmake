@@ -1,4 +1,4 @@
-# Warnings and sanitizers for every target of this tree.
+# Warnings, sanitizers and hardening for every target of this tree.
 add_compile_options(-Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
                     -Wwrite-strings -Wno-unused-parameter -Wvla -fno-strict-aliasing)
 add_compile_definitions(_GNU_SOURCE)
@@ -11,4 +11,9 @@ if(T2_SANITIZE)
   if(T2_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
   endif()
+endif()
+# As distributions build their packages. The C library checks what it can only when the compiler optimises.
+if(CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT T2_SANITIZE)
+  add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+  add_link_options(LINKER:-z,relro LINKER:-z,now)
 endif()
