@@ -1,0 +1,34 @@
+"""Fixtures: the packages, and a Debian to install them in."""
+import os
+import shutil
+
+import pytest
+
+import debian as made
+from shipped import ROOT
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory):
+    """Name to file of the Debian packages of build/release."""
+    found = made.make_packages(tmp_path_factory.mktemp("packages"))
+    expected = {made.LIBRARY, made.DEVELOPMENT, made.TUNNEL2}
+    if (ROOT / "bindings/python/tunnel2").exists():
+        expected.add(made.PYTHON)
+    assert set(found) == expected
+    return found
+
+
+@pytest.fixture
+def debian(packages, tmp_path):
+    """A Debian of the test's own that none of the packages was ever in."""
+    if os.geteuid() != 0:
+        pytest.skip("a Debian in a folder is made and entered by root alone (debootstrap, chroot)")
+    folder = tmp_path / "debian"
+    folder.mkdir()
+    for above in (tmp_path, tmp_path.parent):
+        above.chmod(0o711)
+    try:
+        yield made.Debian(folder, packages)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
