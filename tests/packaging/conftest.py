@@ -1,6 +1,5 @@
 """Fixtures: the packages, and a Debian to install them in."""
 import os
-import shutil
 
 import pytest
 
@@ -24,11 +23,7 @@ def debian(packages, tmp_path):
     """A Debian of the test's own that none of the packages was ever in."""
     if os.geteuid() != 0:
         pytest.skip("a Debian in a folder is made and entered by root alone (debootstrap, chroot)")
-    folder = tmp_path / "debian"
-    folder.mkdir()
     for above in (tmp_path, tmp_path.parent):
         above.chmod(0o711)
-    try:
-        yield made.Debian(folder, packages)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with made.debian_over(made.make_base(packages), tmp_path) as debian:
+        yield debian

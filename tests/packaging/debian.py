@@ -1,7 +1,9 @@
 """The Debian packages of this build, and a Debian in a folder to install them in."""
+import contextlib
 import hashlib
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 from shipped import RELEASE, ROOT, call
@@ -26,36 +28,10 @@ def depends(package):
 
 
 class Debian:
-    """A folder with a Debian in it. It is made by debootstrap once, kept in build/debian, and unpacked for each use."""
+    """A folder with a Debian in it."""
 
-    def __init__(self, folder, packages):
+    def __init__(self, folder):
         self.folder = folder
-        wanted = TOOLS + "".join(sorted(",".join(sorted(depends(path))) for path in packages.values()))
-        archive = BASES / f"base-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}.tar"
-        folder.chmod(0o755)  # others than root run programs in it
-        if archive.exists():
-            call("tar", "-C", folder, "-xf", archive)
-        else:
-            self._make(packages, archive)
-
-    def _make(self, packages, archive):
-        """This machine's release with the tests' tools; what the packages depend on lies there downloaded, not
-        installed."""
-        suite = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.M).group(1)
-        try:
-            call("debootstrap", "--variant=minbase", f"--include={TOOLS}", suite, self.folder, timeout=220)
-        except AssertionError as problem:
-            log = self.folder / "debootstrap/debootstrap.log"
-            end = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-            raise AssertionError(f"debootstrap {suite} failed: is there a mirror to reach?\n{problem}\n{end}") from None
-        self.apt("install", "--download-only", *self.bring(packages))
-        shutil.rmtree(self.folder / "packages")
-        BASES.mkdir(parents=True, exist_ok=True)
-        for old in BASES.glob("base-*"):
-            old.unlink()
-        unfinished = archive.with_suffix(".new")
-        call("tar", "-C", self.folder, "-cf", unfinished, ".")
-        unfinished.rename(archive)
 
     def run(self, *command, timeout=120, **environment):
         """Runs a command in it that has to work; returns what it printed."""
@@ -85,3 +61,45 @@ class Debian:
 
     def accounts(self):
         return [(self.folder / "etc" / name).read_text() for name in ("passwd", "group", "shadow", "gshadow")]
+
+
+def make_base(packages):
+    """The folder of a Debian of this machine's release with the tests' tools, made by debootstrap once and kept in
+    build/debian. What the packages depend on lies there downloaded, not installed."""
+    wanted = TOOLS + "".join(sorted(",".join(sorted(depends(path))) for path in packages.values()))
+    base = BASES / f"base-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    if base.exists():
+        return base
+    suite = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.M).group(1)
+    shutil.rmtree(BASES, ignore_errors=True)
+    unfinished = Debian(BASES / "unfinished")
+    unfinished.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        call("debootstrap", "--variant=minbase", f"--include={TOOLS}", suite, unfinished.folder, timeout=220)
+    except (AssertionError, subprocess.TimeoutExpired) as problem:
+        log = unfinished.folder / "debootstrap/debootstrap.log"
+        end = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+        raise AssertionError(f"debootstrap {suite} failed: is there a mirror to reach?\n{problem}\n{end}") from None
+    unfinished.apt("install", "--download-only", *unfinished.bring(packages))
+    shutil.rmtree(unfinished.folder / "packages")
+    unfinished.folder.rename(base)
+    return base
+
+
+@contextlib.contextmanager
+def debian_over(base, folder):
+    """A Debian of one's own with the base below it: as a layer, which is quick, or copied where the machine has none."""
+    root, upper, work = (folder / name for name in ("debian", "upper", "work"))
+    for each in (root, upper, work):
+        each.mkdir()
+    done = subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={base},upperdir={upper},workdir={work}", "overlay",
+                           root], capture_output=True)
+    if done.returncode != 0:
+        call("cp", "-a", f"{base}/.", root)
+    try:
+        root.chmod(0o755)  # others than root run programs in it
+        yield Debian(root)
+    finally:
+        if done.returncode == 0:
+            call("umount", root)
+        shutil.rmtree(folder, ignore_errors=True)
