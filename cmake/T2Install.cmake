@@ -66,12 +66,14 @@ endfunction()
 # t2_install_units(DIR [COMPONENT arguments...]): systemd units that start the programs where they are installed, which
 # is known when that is done (cmake --install --prefix).
 function(t2_install_units dir)
+  install(DIRECTORY DESTINATION ${dir} ${ARGN})
   foreach(unit ${T2_UNITS})
     install(CODE "
       set(T2_BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
       set(unit \"\${CMAKE_INSTALL_PREFIX}/${dir}/${unit}\")
       message(STATUS \"Installing: \$ENV{DESTDIR}\${unit}\")
-      configure_file(\"${CMAKE_SOURCE_DIR}/packaging/systemd/${unit}.in\" \"\$ENV{DESTDIR}\${unit}\" @ONLY)
+      configure_file(\"${CMAKE_SOURCE_DIR}/packaging/systemd/${unit}.in\" \"\$ENV{DESTDIR}\${unit}\" @ONLY
+                     FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
       list(APPEND CMAKE_INSTALL_MANIFEST_FILES \"\${unit}\")" ${ARGN})
   endforeach()
 endfunction()

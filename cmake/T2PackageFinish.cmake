@@ -12,6 +12,8 @@ endfunction()
 
 foreach(package ${CPACK_COMPONENTS_ALL})
   set(root ${CPACK_TEMPORARY_DIRECTORY}/${package})
+  # Whatever the umask.
+  run(find ${root} -type d -exec chmod 755 {} +)
   file(GLOB_RECURSE compressed ${root}/usr/share/man/*.[0-9] ${root}/usr/share/doc/*/*.md)
   if(compressed)
     run(gzip -9n ${compressed})

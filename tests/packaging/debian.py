@@ -14,8 +14,8 @@ BASES = ROOT / "build/debian"
 
 
 def make_packages(folder):
-    """Name to file, as cpack makes them of build/release."""
-    call("cpack", "-G", "DEB", "--config", RELEASE / "CPackConfig.cmake", "-B", folder, cwd=folder)
+    """Name to file, as cpack makes them of build/release; the umask of who does that shows nowhere."""
+    call("cpack", "-G", "DEB", "--config", RELEASE / "CPackConfig.cmake", "-B", folder, cwd=folder, umask=0o077)
     return {path.name.split("_")[0]: path for path in folder.glob("*.deb")}
 
 
