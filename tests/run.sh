@@ -89,6 +89,7 @@ make_venv() {
   python=/usr/bin/python3 # the distribution's, for which python3-venv was installed
   [ -x "$python" ] || python=python3
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || die "$python is older than 3.9"
+  [ ! -L build/venv ] || die "build/venv is a link: --clear would empty what it leads to; remove the link first"
   say "making the Python environment build/venv"
   mkdir -p build
   "$python" -m venv --clear build/venv || die "$python -m venv failed (see above)"
