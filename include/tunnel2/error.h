@@ -30,7 +30,7 @@ typedef enum t2_error {
   T2_ERR_CONFLICT = -17,    /* owned by somebody else, or in use */
   T2_ERR_UNAVAILABLE = -18, /* nobody can answer now; later may work */
   T2_ERR_EXPIRED = -19,     /* a ticket, lease or certificate is past its time */
-  T2_ERR_AGAIN = -20,       /* not now: more input is needed, or room */
+  T2_ERR_AGAIN = -20,       /* not now: more input or room is needed */
   T2_ERR_UNREACHABLE = -21, /* no route to the host or network */
   T2_ERR_UNSUPPORTED = -22  /* known to the protocol, not offered here */
 } t2_error;

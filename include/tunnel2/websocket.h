@@ -62,10 +62,10 @@ T2_API void t2_websocket_options_init(t2_websocket_options *options);
 
 /* Does the request ask for a WebSocket of the version there is (13)? */
 T2_API bool t2_websocket_asked(const t2_request *request);
-/* Accepts it: the answer to the handshake is sent. From on_request, before any answer. options may go
- * afterwards. 0; T2_ERR_UNSUPPORTED, it is no request for a WebSocket (see above), T2_ERR_INVALID (options, a
- * field), T2_ERR_NOMEM, T2_ERR_STATE (answered already), T2_ERR_CLOSED: then *ws is NULL, and the request is
- * still the handler's. */
+/* Accepts it: the answer to the handshake is sent. Before any other answer: from on_request, or later, for
+ * the peer says nothing before it is accepted. options may go afterwards. 0; T2_ERR_UNSUPPORTED, it is no
+ * request for a WebSocket (see above), T2_ERR_INVALID (options, a field), T2_ERR_NOMEM, T2_ERR_STATE
+ * (answered already), T2_ERR_CLOSED: then *ws is NULL, and the request is still the handler's. */
 T2_API int t2_websocket_accept(t2_websocket **ws, t2_request *request, const t2_websocket_options *options,
                                void *user);
 

@@ -27,7 +27,7 @@ static const error_text error_texts[] = {
     [-T2_ERR_CONFLICT] = {"CONFLICT", "already in use"},
     [-T2_ERR_UNAVAILABLE] = {"UNAVAILABLE", "not available now"},
     [-T2_ERR_EXPIRED] = {"EXPIRED", "expired"},
-    [-T2_ERR_AGAIN] = {"AGAIN", "more input needed"},
+    [-T2_ERR_AGAIN] = {"AGAIN", "not now: more input or room needed"},
     [-T2_ERR_UNREACHABLE] = {"UNREACHABLE", "host or network unreachable"},
     [-T2_ERR_UNSUPPORTED] = {"UNSUPPORTED", "not supported"},
 };
