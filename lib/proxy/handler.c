@@ -1,5 +1,6 @@
 #include <proxy/handler.h>
 #include <string.h>
+#include <tunnel2/error.h>
 
 /* ---- Events that wait for the flush: none comes from inside of a handler's own call ---- */
 
@@ -78,11 +79,11 @@ static void handler_consumed(t2_leg *leg, size_t n) {
     t2_loop_wake(request->handlers->proxy->loop, &request->events);
 }
 
-/* An answer that is whole is one, even where the rest of the request was not wanted. */
+/* An answer that is whole is one, even where the rest of the request was not wanted (CANCELLED). */
 static void handler_closed(t2_leg *leg, int err) {
   t2_request *request = request_of(leg);
   request->over = true;
-  request->err = request->ended ? 0 : err;
+  request->err = request->ended && err == T2_ERR_CANCELLED ? 0 : err;
   t2_loop_wake(request->handlers->proxy->loop, &request->events);
 }
 

@@ -210,11 +210,16 @@ static int check_status(const t2_request *request, int status) {
   return status >= 200 && status <= 599 ? 0 : T2_ERR_INVALID;
 }
 
-/* How long the content is, if there is any, by status and method (RFC 9110, 6.4.1). */
+/* By status and method (RFC 9110, 6.4.1). */
+static bool has_no_content(const t2_request *request, int status) {
+  bool none = status == 204 || status == 304;
+  return !is_tunnel(request, status) && (none || strcmp(request->method, "HEAD") == 0);
+}
+
+/* How long the content is, if there is any. */
 static void frame(t2_request *request, t2_head *head) {
   bool tunnel = is_tunnel(request, head->status);
-  bool none = head->status == 204 || head->status == 304;
-  request->without_content = !tunnel && (none || strcmp(request->method, "HEAD") == 0);
+  request->without_content = has_no_content(request, head->status);
   if (tunnel || head->status == 204) head->content_length = -1;
   if (tunnel && request->has_protocol) head->protocol = t2_str_c(request->protocol);
   request->promised = request->without_content ? -1 : head->content_length;
@@ -323,7 +328,11 @@ int t2_response_send(t2_request *request, int status, const char *content_type, 
   int err = make_head(request, status, content_type, fields, count, (int64_t)n);
   if (err == 0 && is_tunnel(request, status)) err = T2_ERR_INVALID;
   if (err) return err;
-  if (n > now && t2_buf_append(&request->rest, (const char *)bytes + now, n - now)) return T2_ERR_NOMEM;
+  if (n > now && !has_no_content(request, status) &&
+      t2_buf_append(&request->rest, (const char *)bytes + now, n - now)) {
+    t2_buf_reset(&request->rest); /* a smaller answer may do */
+    return T2_ERR_NOMEM;
+  }
   err = send_head(request, n == 0);
   if (err || request->ended) return err;
   request->written = n;

@@ -268,6 +268,20 @@ static void test_calls_out_of_order(void **state) {
 
 /* ---- When it goes wrong ---- */
 
+static void test_answer_that_cannot_be_passed_on_is_none(void **state) {
+  handled *h = *state;
+  h->s.down.end_err = T2_ERR_NOMEM;
+  ask(h, "GET", true);
+  send_hi(h);
+  expect_both(h, "GET /a;end;close NOMEM;", "head 200;data 2;end;closed NOMEM;");
+  again(&h->s);
+  h->s.down.head_err = T2_ERR_NOMEM;
+  ask(h, "HEAD", true);
+  send_hi(h);
+  turn(h);
+  assert_int_equal(h->err, T2_ERR_NOMEM);
+}
+
 static void test_giving_up_before_the_head_is_a_problem(void **state) {
   handled *h = *state;
   ask(h, "GET", true);
@@ -414,7 +428,14 @@ static void ask_and_answer(t2_test_mem *mem, void *user) {
   handled_close(&h);
 }
 
+static void answer_small_where_big_fails(handled *h) {
+  int err = t2_response_send(h->request, 200, NULL, NULL, 0, big, sizeof(big));
+  if (err == T2_ERR_NOMEM) err = t2_response_send(h->request, 500, NULL, NULL, 0, big, T2_LEG_WINDOW + 1);
+  if (err) t2_response_abort(h->request, err);
+}
+
 static void test_each_allocation_may_fail(void **state) {
+  t2_test_mem_fail_each(ask_and_answer, (void *)(uintptr_t)answer_small_where_big_fails);
   t2_test_mem_fail_each(ask_and_answer, (void *)(uintptr_t)answer_in_parts);
   t2_test_mem_fail_each(ask_and_answer, (void *)(uintptr_t)answer_big);
 }
@@ -437,6 +458,7 @@ int main(void) {
       handler_test(test_content_that_is_not_as_long_as_was_said),
       handler_test(test_what_http_does_not_have_is_refused_and_can_be_said_right),
       handler_test(test_calls_out_of_order),
+      handler_test(test_answer_that_cannot_be_passed_on_is_none),
       handler_test(test_giving_up_before_the_head_is_a_problem),
       handler_test(test_giving_up_after_the_head_is_seen),
       handler_test(test_asker_that_is_gone),
