@@ -21,7 +21,7 @@ static void free_urls(t2_client *client) {
   client->url_count = 0;
 }
 
-static void copy_urls(t2_client *client, const t2_registration *registration) {
+static void copy_urls(t2_client *client, const t2_register_answer *registration) {
   free_urls(client);
   for (size_t i = 0; i < registration->url_count; i++) {
     char *url = t2_strdup(client->loop->mem, registration->urls[i]);
@@ -48,7 +48,7 @@ static void read_addresses(const t2_client *client, const t2_uplink *uplink, t2_
 }
 
 static void add_url(t2_client *client, const char *text) {
-  if (client->url_count == T2_REGISTRATION_URLS_MAX || has_url(client, text)) return;
+  if (client->url_count == T2_REGISTER_URLS_MAX || has_url(client, text)) return;
   char *url = t2_strdup(client->loop->mem, text);
   if (url) client->urls[client->url_count++] = url;
 }
@@ -221,11 +221,11 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_client *client = user;
-  return t2_registration_request(body, t2_str_c(client->session), client->instance, kind_of(client),
-                                 client->options.remote_port, &client->terms);
+  return t2_register_request(body, t2_str_c(client->session), client->instance, kind_of(client),
+                             client->options.remote_port, &client->terms);
 }
 
-static void take_registration(t2_client *client, const t2_registration *registration) {
+static void take_registration(t2_client *client, const t2_register_answer *registration) {
   memcpy(client->session, registration->session.p, registration->session.n);
   client->session[registration->session.n] = '\0';
   client->registered = true;
@@ -245,14 +245,14 @@ static void take_registration(t2_client *client, const t2_registration *registra
 static int on_registered(t2_link *link, t2_str answer, t2_link_grant *grant, char *detail, size_t detail_size,
                          void *user) {
   t2_client *client = user;
-  t2_registration registration;
-  int err = t2_registration_parse(&registration, answer, detail, detail_size);
+  t2_register_answer registration;
+  int err = t2_register_answer_parse(&registration, answer, detail, detail_size);
   if (err) return err;
   grant->lease_seconds = registration.lease_seconds;
   snprintf(grant->channel, sizeof(grant->channel), "/v1/sessions/%.*s/channel",
            T2_STR_ARG(registration.session));
   take_registration(client, &registration);
-  t2_registration_fini(&registration);
+  t2_register_answer_fini(&registration);
   return 0;
 }
 

@@ -5,7 +5,7 @@
 
 #include <base/random.h>
 #include <client/edits.h>
-#include <client/registration.h>
+#include <client/register_message.h>
 #include <client/routes.h>
 #include <client/uplink.h>
 #include <proxy/handler.h>
@@ -63,7 +63,7 @@ struct t2_client {
   t2_timer drain;
   uint64_t failed; /* exchanges */
   t2_buf ticket;
-  char *urls[T2_REGISTRATION_URLS_MAX];
+  char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
   bool registered; /* ever */
   bool linked;     /* the REGISTERED event of this link has been given */

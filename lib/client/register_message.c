@@ -1,13 +1,13 @@
 #include <base/base64.h>
-#include <client/registration.h>
+#include <client/register_message.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 #include <wire/json.h>
 
 #define PAYLOAD_MAX T2_TICKET_MAX
 
-int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port,
-                            const t2_terms *terms) {
+int t2_register_request(t2_buf *out, t2_str session, const char *instance, t2_kind kind, uint16_t port,
+                        const t2_terms *terms) {
   json_t *body = json_pack("{s:s}", "instance", instance);
   int err = body ? 0 : T2_ERR_NOMEM;
   if (err == 0 && session.n && json_object_set_new(body, "session", json_stringn(session.p, session.n)))
@@ -25,24 +25,24 @@ int t2_registration_request(t2_buf *out, t2_str session, const char *instance, t
   return t2_buf_append_c(out, "}");
 }
 
-static void read_urls(t2_registration *registration) {
-  const json_t *urls = json_object_get(registration->json, "urls");
+static void read_urls(t2_register_answer *answer) {
+  const json_t *urls = json_object_get(answer->json, "urls");
   size_t n = json_array_size(urls);
-  for (size_t i = 0; i < n && registration->url_count < T2_REGISTRATION_URLS_MAX; i++) {
+  for (size_t i = 0; i < n && answer->url_count < T2_REGISTER_URLS_MAX; i++) {
     const char *url = json_string_value(json_array_get(urls, i));
-    if (url) registration->urls[registration->url_count++] = url;
+    if (url) answer->urls[answer->url_count++] = url;
   }
 }
 
-static void read_entries(t2_registration *registration) {
-  const json_t *entries = json_object_get(registration->json, "entries");
+static void read_entries(t2_register_answer *answer) {
+  const json_t *entries = json_object_get(answer->json, "entries");
   size_t n = json_array_size(entries);
-  for (size_t i = 0; i < n && registration->entry_count < T2_MESSAGE_ENTRIES_MAX; i++) {
+  for (size_t i = 0; i < n && answer->entry_count < T2_MESSAGE_ENTRIES_MAX; i++) {
     const json_t *item = json_array_get(entries, i);
-    t2_message_entry *entry = &registration->entries[registration->entry_count];
+    t2_message_entry *entry = &answer->entries[answer->entry_count];
     if (json_is_object(item) && t2_json_text(item, "id", &entry->id) == 1 &&
         t2_json_text(item, "uplink", &entry->uplink) == 1 && t2_entry_id_valid(entry->id))
-      registration->entry_count++;
+      answer->entry_count++;
   }
 }
 
@@ -56,34 +56,32 @@ static bool is_compact(t2_str ticket) {
   return ticket.n > 0 && ticket.n <= T2_TICKET_MAX;
 }
 
-static const char *read_required(t2_registration *registration) {
+static const char *read_required(t2_register_answer *answer) {
   int64_t lease;
-  if (t2_json_text(registration->json, "session", &registration->session) != 1 ||
-      !t2_session_id_valid(registration->session))
+  if (t2_json_text(answer->json, "session", &answer->session) != 1 || !t2_session_id_valid(answer->session))
     return "has no session id";
-  if (t2_json_text(registration->json, "ticket", &registration->ticket) != 1 ||
-      !is_compact(registration->ticket))
+  if (t2_json_text(answer->json, "ticket", &answer->ticket) != 1 || !is_compact(answer->ticket))
     return "has no ticket";
-  if (t2_json_integer(registration->json, "lease_seconds", 1, 86400, &lease) != 1) return "has no lease";
-  registration->lease_seconds = (unsigned)lease;
+  if (t2_json_integer(answer->json, "lease_seconds", 1, 86400, &lease) != 1) return "has no lease";
+  answer->lease_seconds = (unsigned)lease;
   return NULL;
 }
 
-int t2_registration_parse(t2_registration *registration, t2_str body, char *detail, size_t detail_size) {
-  *registration = (t2_registration){.json = body.n <= T2_REGISTRATION_MAX ? t2_json_object(body) : NULL};
-  const char *wrong = registration->json ? read_required(registration) : "is no JSON object";
+int t2_register_answer_parse(t2_register_answer *answer, t2_str body, char *detail, size_t detail_size) {
+  *answer = (t2_register_answer){.json = body.n <= T2_REGISTER_MAX ? t2_json_object(body) : NULL};
+  const char *wrong = answer->json ? read_required(answer) : "is no JSON object";
   if (wrong) {
-    t2_registration_fini(registration);
+    t2_register_answer_fini(answer);
     return t2_detail(detail, detail_size, T2_ERR_PROTOCOL, "the control plane's answer %s", wrong);
   }
-  read_urls(registration);
-  read_entries(registration);
+  read_urls(answer);
+  read_entries(answer);
   return 0;
 }
 
-void t2_registration_fini(t2_registration *registration) {
-  json_decref(registration->json);
-  *registration = (t2_registration){0};
+void t2_register_answer_fini(t2_register_answer *answer) {
+  json_decref(answer->json);
+  *answer = (t2_register_answer){0};
 }
 
 static uint64_t life_of_claims(t2_str claims) {
