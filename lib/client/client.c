@@ -1,4 +1,3 @@
-#include <base/random.h>
 #include <client/state.h>
 #include <net/credentials.h>
 #include <stdio.h>
@@ -132,20 +131,6 @@ static int make_routes(t2_client *client, const t2_client_options *options, char
   return err ? err : t2_client_routes_open(&client->routes, &client->proxy, options, detail, size);
 }
 
-static int make_link(t2_client *client) {
-  t2_link_options options = {
-      .proxy = &client->control,
-      .tls = client->link_tls,
-      .token = client->options.token,
-      .path = "/v1/sessions",
-      .what = "session",
-      .retry_min_ms = client->options.retry_min_ms,
-      .retry_max_ms = client->options.retry_max_ms,
-  };
-  int err = t2_target_parse_https(t2_str_c(client->options.server), &options.server, NULL, 0);
-  return err ? err : t2_link_new(&client->link, &options, &t2_client_link_ops, client);
-}
-
 static void on_handlers_idle(void *user) {
   t2_client_settled(user);
 }
@@ -169,9 +154,6 @@ static void init_members(t2_client *client) {
   t2_client_init_session(client);
   t2_tcp_legs_init(&client->tcp, client->loop);
   t2_udp_legs_init(&client->udp, client->loop);
-  t2_uuid(client->instance);
-  snprintf(client->session, sizeof(client->session), "%s",
-           client->options.session ? client->options.session : "");
 }
 
 /* From options that are whole. */
@@ -193,7 +175,7 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
   init_members(client);
   err = make_tls(client, options->ca_file, detail, size);
   if (err == 0) err = make_routes(client, options, detail, size);
-  if (err == 0) err = make_link(client);
+  if (err == 0) err = t2_client_open_session(client);
   if (err) {
     t2_client_close(client, NULL, NULL);
     return err;
@@ -222,14 +204,13 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
 int t2_client_start(t2_client *client) {
   if (client->state != T2_CLIENT_STATE_NEW || client->closing) return T2_ERR_STATE;
   client->state = T2_CLIENT_STATE_RUNNING;
-  t2_link_start(client->link);
+  t2_registrar_start(&client->registrar);
   return 0;
 }
 
 static void close_connections(t2_client *client) {
-  t2_loop_timer_stop(client->loop, &client->renewal);
   t2_loop_timer_stop(client->loop, &client->drain);
-  if (client->link) t2_link_close(client->link);
+  t2_registrar_close(&client->registrar);
   for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
     if (client->slots[i].uplink) t2_uplink_close(client->slots[i].uplink);
 }
@@ -255,7 +236,7 @@ static void dispose(t2_client *client) {
 void t2_client_settled(t2_client *client) {
   if (!client->closing)
     t2_client_drained(client);
-  else if (client->disposing && !client->link && !has_uplinks(client) && client->routes.open == 0 &&
+  else if (client->disposing && !client->registrar.link && !has_uplinks(client) && client->routes.open == 0 &&
            !t2_handlers_any(&client->handlers))
     dispose(client);
 }
@@ -320,9 +301,10 @@ void t2_client_end(t2_client *client, int err, const char *reason) {
   client->state = T2_CLIENT_STATE_ENDED;
   snprintf(kept, sizeof(kept), "%s", reason); /* it may be part of what is closed now */
   close_connections(client);
-  t2_client_emit(
-      client,
-      &(t2_client_event){.type = T2_CLIENT_ENDED, .session = client->session, .error = err, .reason = kept});
+  t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_ENDED,
+                                            .session = client->registrar.session,
+                                            .error = err,
+                                            .reason = kept});
 }
 
 /* ---- Drain ---- */
@@ -330,14 +312,12 @@ void t2_client_end(t2_client *client, int err, const char *reason) {
 /* A session whose id was given may have other clients, or a next one that takes over: it is left to its
  * lease. */
 void t2_client_drained(t2_client *client) {
-  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
   if (client->state == T2_CLIENT_STATE_DELETING) {
     t2_client_end(client, 0, "drained");
   } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client)) {
     client->state = T2_CLIENT_STATE_DELETING;
     t2_loop_timer_stop(client->loop, &client->drain);
-    snprintf(path, sizeof(path), "/v1/sessions/%s", client->session);
-    if (client->options.session || !client->link || !t2_link_delete(client->link, path, DELETE_MS))
+    if (client->options.session || !t2_registrar_delete(&client->registrar, DELETE_MS))
       t2_loop_timer_start(client->loop, &client->drain, 0);
   }
 }
@@ -357,10 +337,11 @@ static void on_drain_timer(t2_timer *timer) {
 void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
   if (client->state != T2_CLIENT_STATE_NEW && client->state != T2_CLIENT_STATE_RUNNING) return;
   client->state = T2_CLIENT_STATE_DRAINING;
-  t2_loop_timer_stop(client->loop, &client->renewal);
+  t2_registrar_rest(&client->registrar);
   t2_loop_timer_start(client->loop, &client->drain, timeout_ms);
-  t2_client_emit(client, &(t2_client_event){
-                             .type = T2_CLIENT_DRAINING, .session = client->session, .reason = "asked to"});
+  t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_DRAINING,
+                                            .session = client->registrar.session,
+                                            .reason = "asked to"});
   for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->state == T2_CLIENT_STATE_DRAINING; i++)
     if (client->slots[i].uplink) t2_uplink_drain(client->slots[i].uplink);
   t2_udp_legs_end(&client->udp); /* a flow has no end of its own to wait for */
@@ -370,7 +351,7 @@ void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
 /* ---- What is known ---- */
 
 const char *t2_client_session(const t2_client *client) {
-  return client->session;
+  return client->registrar.session;
 }
 
 void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {

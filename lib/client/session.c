@@ -2,9 +2,7 @@
 #include <client/state.h>
 #include <stdio.h>
 
-#define UNLISTED_MS      60000 /* how long an entry that the control plane does not name is still dialled */
-#define LIFE_UNKNOWN_S   3600
-#define CLIENT_ERROR(st) ((st) == 400 || (st) == 401 || (st) == 403 || (st) == 409 || (st) == 422)
+#define UNLISTED_MS 60000 /* how long an entry that the control plane does not name is still dialled */
 
 /* ---- Addresses and readiness ---- */
 
@@ -69,34 +67,18 @@ static void collect_addresses(t2_client *client) {
 /* Ready is who can be reached, and can say where. */
 static void say_ready(t2_client *client) {
   bool by_entries = client->options.kind != T2_CLIENT_HTTP;
-  if (client->ready || (!client->addressed && !by_entries) || client->state != T2_CLIENT_STATE_RUNNING)
+  if (client->ready || (!client->registrar.addressed && !by_entries) ||
+      client->state != T2_CLIENT_STATE_RUNNING)
     return;
   if (t2_client_uplinks_up(client) == 0) return;
   if (by_entries) collect_addresses(client);
   client->ready = true;
   t2_client_emit(client, &(t2_client_event){
                              .type = T2_CLIENT_READY,
-                             .session = client->session,
+                             .session = client->registrar.session,
                              .urls = (const char *const *)client->urls,
                              .url_count = client->url_count,
                          });
-}
-
-/* ---- The ticket ---- */
-
-static void on_renewal(t2_timer *timer) {
-  t2_client *client = T2_CONTAINER_OF(timer, t2_client, renewal);
-  if (client->link) t2_link_register(client->link);
-}
-
-/* Its life is counted on this side's clock from its arrival: the clocks of the two ends need not agree. */
-static void take_ticket(t2_client *client, t2_str ticket) {
-  t2_buf_reset(&client->ticket);
-  (void)t2_buf_append_str(&client->ticket, ticket);
-  uint64_t life = t2_ticket_life(ticket);
-  t2_loop_timer_start(client->loop, &client->renewal, (life ? life : LIFE_UNKNOWN_S) * 1000 / 4 * 3);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink) t2_uplink_renewed(client->slots[i].uplink);
 }
 
 /* ---- Uplinks ---- */
@@ -108,8 +90,9 @@ static t2_client_slot *slot_of(t2_client *client, const t2_uplink *uplink) {
 }
 
 static t2_str on_uplink_dial(t2_uplink *uplink, void *user) {
-  t2_client *client = user;
-  return t2_str_of((const char *)t2_buf_head(&client->ticket), t2_buf_len(&client->ticket));
+  const t2_client *client = user;
+  (void)uplink;
+  return t2_registrar_ticket(&client->registrar);
 }
 
 static void on_uplink_up(t2_uplink *uplink, void *user) {
@@ -126,7 +109,7 @@ static void on_uplink_up(t2_uplink *uplink, void *user) {
 /* Gives up on an entry that is both out of reach and out of the control plane's mind. */
 static bool give_up(t2_client *client, t2_uplink *uplink) {
   const t2_client_slot *slot = slot_of(client, uplink);
-  bool told = client->link && t2_link_is_up(client->link);
+  bool told = t2_registrar_is_up(&client->registrar);
   if (slot->listed || !told || t2_loop_now(client->loop) - slot->unlisted_ms < UNLISTED_MS) return false;
   t2_uplink_close(uplink);
   return true;
@@ -140,7 +123,7 @@ static void on_uplink_lost(t2_uplink *uplink, const t2_uplink_loss *loss, void *
   if (loss->was_up) t2_client_emit(client, &event);
   if (client->state != T2_CLIENT_STATE_RUNNING || give_up(client, uplink)) return;
   bool ticket = loss->err == T2_ERR_AUTH || loss->err == T2_ERR_FORBIDDEN;
-  if (ticket && client->link) t2_link_register(client->link);
+  if (ticket) t2_registrar_renew(&client->registrar);
   event.type = T2_CLIENT_RETRYING;
   event.delay_ms = loss->delay_ms;
   t2_client_emit(client, &event);
@@ -219,77 +202,53 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 /* ---- The control plane ---- */
 
-static int on_register(t2_link *link, t2_buf *body, void *user) {
-  const t2_client *client = user;
-  return t2_register_request(body, t2_str_c(client->session), client->instance, kind_of(client),
-                             client->options.remote_port, &client->terms);
+static void renewed(t2_client *client) {
+  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
+    if (client->slots[i].uplink) t2_uplink_renewed(client->slots[i].uplink);
 }
 
-static void take_registration(t2_client *client, const t2_register_answer *registration) {
-  memcpy(client->session, registration->session.p, registration->session.n);
-  client->session[registration->session.n] = '\0';
-  client->registered = true;
-  client->addressed = client->addressed || registration->entry_count > 0;
-  copy_urls(client, registration);
-  take_ticket(client, registration->ticket);
-  if (!client->linked) {
-    client->linked = true;
+static void on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {
+  t2_client *client = user;
+  copy_urls(client, answer);
+  renewed(client);
+  if (first)
     t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_REGISTERED,
-                                              .session = client->session,
-                                              .lease_seconds = registration->lease_seconds});
-  }
-  take_entries(client, registration->entries, registration->entry_count);
+                                              .session = registrar->session,
+                                              .lease_seconds = answer->lease_seconds});
+  take_entries(client, answer->entries, answer->entry_count);
   say_ready(client);
 }
 
-static int on_registered(t2_link *link, t2_str answer, t2_link_grant *grant, char *detail, size_t detail_size,
-                         void *user) {
-  t2_client *client = user;
-  t2_register_answer registration;
-  int err = t2_register_answer_parse(&registration, answer, detail, detail_size);
-  if (err) return err;
-  grant->lease_seconds = registration.lease_seconds;
-  snprintf(grant->channel, sizeof(grant->channel), "/v1/sessions/%.*s/channel",
-           T2_STR_ARG(registration.session));
-  take_registration(client, &registration);
-  t2_register_answer_fini(&registration);
-  return 0;
+static void on_ticket(t2_registrar *registrar, void *user) {
+  (void)registrar;
+  renewed(user);
 }
 
-static void on_revoked(t2_client *client, const t2_message *message) {
+static void on_entries(t2_registrar *registrar, const t2_message_entry *entries, size_t n, void *user) {
+  (void)registrar;
+  take_entries(user, entries, n);
+}
+
+static void on_revoked(t2_registrar *registrar, bool whole, t2_str why, void *user) {
+  t2_client *client = user;
   char reason[256];
-  if (!t2_str_eq(message->session, t2_str_c(client->session))) return;
-  if (message->ticket_id.n) {
-    t2_link_register(client->link);
-    return;
-  }
-  snprintf(reason, sizeof(reason), "the control plane ended the session%s%.*s", message->reason.n ? ": " : "",
-           T2_STR_ARG(message->reason));
+  (void)registrar;
+  if (!whole || client->state != T2_CLIENT_STATE_RUNNING) return;
+  snprintf(reason, sizeof(reason), "the control plane ended the session%s%.*s", why.n ? ": " : "",
+           T2_STR_ARG(why));
   t2_client_end(client, T2_ERR_CANCELLED, reason);
 }
 
-static void on_message(t2_link *link, const t2_message *message, void *user) {
-  t2_client *client = user;
-  if (message->type == T2_MSG_TICKET) {
-    take_ticket(client, message->ticket);
-  } else if (message->type == T2_MSG_ENTRIES) {
-    take_entries(client, message->entries, message->entry_count);
-    if (!client->addressed && message->entry_count && client->link == link) t2_link_register(link);
-  } else if (message->type == T2_MSG_REVOKE && client->state == T2_CLIENT_STATE_RUNNING) {
-    on_revoked(client, message);
-  }
-}
-
-static void on_link_lost(t2_link *link, const t2_link_loss *loss, void *user) {
+static void on_lost(t2_registrar *registrar, const t2_link_loss *loss, bool final, void *user) {
   t2_client *client = user;
   t2_client_event event = {.type = T2_CLIENT_LOST, .error = loss->err, .reason = loss->reason};
-  client->linked = false;
+  (void)registrar;
   if (client->state == T2_CLIENT_STATE_DELETING) {
     t2_client_drained(client);
     return;
   }
   if (client->state != T2_CLIENT_STATE_RUNNING) return;
-  if (!client->registered && CLIENT_ERROR(loss->status)) {
+  if (final) {
     t2_client_end(client, loss->err, loss->reason);
     return;
   }
@@ -300,41 +259,55 @@ static void on_link_lost(t2_link *link, const t2_link_loss *loss, void *user) {
   t2_client_emit(client, &event);
 }
 
-static void on_report(t2_link *link, t2_message *heartbeat, void *user) {
-  t2_client *client = user;
+static void on_report(t2_registrar *registrar, t2_message *heartbeat, void *user) {
+  const t2_client *client = user;
+  (void)registrar;
   heartbeat->active = client->proxy.active;
   heartbeat->requests = client->proxy.total;
   heartbeat->bytes_in = client->proxy.bytes_up;
   heartbeat->bytes_out = client->proxy.bytes_down;
 }
 
-static void on_deleted(t2_link *link, void *user) {
+static void on_deleted(t2_registrar *registrar, void *user) {
+  (void)registrar;
   t2_client_drained(user);
 }
 
-static void on_link_gone(t2_link *link, void *user) {
-  t2_client *client = user;
-  client->link = NULL;
-  t2_client_settled(client);
+static void on_registrar_gone(t2_registrar *registrar, void *user) {
+  (void)registrar;
+  t2_client_settled(user);
 }
 
-const t2_link_ops t2_client_link_ops = {
-    .on_register = on_register,
+static const t2_registrar_ops registrar_ops = {
     .on_registered = on_registered,
-    .on_message = on_message,
-    .on_lost = on_link_lost,
+    .on_ticket = on_ticket,
+    .on_entries = on_entries,
+    .on_revoked = on_revoked,
+    .on_lost = on_lost,
     .on_report = on_report,
     .on_deleted = on_deleted,
-    .on_gone = on_link_gone,
+    .on_gone = on_registrar_gone,
 };
 
 void t2_client_init_session(t2_client *client) {
-  t2_timer_init(&client->renewal, on_renewal);
-  t2_buf_init(&client->ticket, client->loop->mem);
+  t2_registrar_init(&client->registrar, client->loop, &registrar_ops, client);
+}
+
+int t2_client_open_session(t2_client *client) {
+  const t2_client_options *o = &client->options;
+  return t2_registrar_open(&client->registrar, &(t2_registrar_options){.proxy = &client->control,
+                                                                       .tls = client->link_tls,
+                                                                       .server = o->server,
+                                                                       .token = o->token,
+                                                                       .session = o->session,
+                                                                       .kind = kind_of(client),
+                                                                       .port = o->remote_port,
+                                                                       .terms = &client->terms,
+                                                                       .retry_min_ms = o->retry_min_ms,
+                                                                       .retry_max_ms = o->retry_max_ms});
 }
 
 void t2_client_fini_session(t2_client *client) {
   free_urls(client);
-  if (client->ticket.data) t2_memzero(client->ticket.data, client->ticket.cap);
-  t2_buf_fini(&client->ticket);
+  t2_registrar_fini(&client->registrar);
 }

@@ -3,13 +3,11 @@
 #ifndef T2_CLIENT_STATE_H
 #define T2_CLIENT_STATE_H
 
-#include <base/random.h>
 #include <client/edits.h>
-#include <client/register_message.h>
+#include <client/registrar.h>
 #include <client/routes.h>
 #include <client/uplink.h>
 #include <proxy/handler.h>
-#include <proxy/link.h>
 #include <proxy/tcp_leg.h>
 #include <proxy/udp_leg.h>
 #include <tunnel2/client.h>
@@ -57,20 +55,13 @@ struct t2_client {
   t2_tcp_leg_options tcp_options;
   t2_udp_legs udp; /* flows to the origin of a UDP session */
   t2_udp_leg_options udp_options;
-  t2_link *link;
+  t2_registrar registrar;
   t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
-  t2_timer renewal; /* of the ticket */
   t2_timer drain;
   uint64_t failed; /* exchanges */
-  t2_buf ticket;
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
-  bool registered; /* ever */
-  bool linked;     /* the REGISTERED event of this link has been given */
-  bool addressed;  /* the urls are those of a registration that knew of entries */
-  bool ready;      /* the READY event has been given */
-  char session[T2_SESSION_ID_MAX + 1];
-  char instance[T2_UUID_LEN + 1];
+  bool ready; /* the READY event has been given */
   t2_client_close_cb on_close;
   void *close_user;
 };
@@ -114,8 +105,9 @@ int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char
 
 /* ---- session.c ---- */
 
-extern const t2_link_ops t2_client_link_ops;
 void t2_client_init_session(t2_client *client);
+/* 0 or T2_ERR_NOMEM. */
+int t2_client_open_session(t2_client *client);
 /* Frees the ticket and the urls. */
 void t2_client_fini_session(t2_client *client);
 size_t t2_client_uplinks_up(const t2_client *client);

@@ -1,0 +1,183 @@
+#include <client/registrar.h>
+#include <stdio.h>
+#include <tunnel2/error.h>
+
+#define LIFE_UNKNOWN_S 3600
+/* Statuses that say the same however often one asks. */
+#define CLIENT_ERROR(st) ((st) == 400 || (st) == 401 || (st) == 403 || (st) == 409 || (st) == 422)
+
+/* ---- The ticket ---- */
+
+static void on_renewal(t2_timer *timer) {
+  t2_registrar *registrar = T2_CONTAINER_OF(timer, t2_registrar, renewal);
+  t2_registrar_renew(registrar);
+}
+
+/* Its life is counted on this side's clock from its arrival: the clocks of the two ends need not agree. */
+static void take_ticket(t2_registrar *registrar, t2_str ticket) {
+  t2_buf_reset(&registrar->ticket);
+  (void)t2_buf_append_str(&registrar->ticket, ticket);
+  uint64_t life = t2_ticket_life(ticket);
+  if (!registrar->resting)
+    t2_loop_timer_start(registrar->loop, &registrar->renewal, (life ? life : LIFE_UNKNOWN_S) * 1000 / 4 * 3);
+}
+
+/* ---- The control plane ---- */
+
+static int on_register(t2_link *link, t2_buf *body, void *user) {
+  const t2_registrar *registrar = user;
+  const t2_registrar_options *o = &registrar->options;
+  (void)link;
+  return t2_register_request(body, t2_str_c(registrar->session), registrar->instance, o->kind, o->port,
+                             o->terms);
+}
+
+static void take_answer(t2_registrar *registrar, const t2_register_answer *answer) {
+  bool first = !registrar->linked;
+  memcpy(registrar->session, answer->session.p, answer->session.n);
+  registrar->session[answer->session.n] = '\0';
+  registrar->registered = registrar->linked = true;
+  registrar->addressed = registrar->addressed || answer->entry_count > 0;
+  take_ticket(registrar, answer->ticket);
+  registrar->ops->on_registered(registrar, answer, first, registrar->user);
+}
+
+static int on_registered(t2_link *link, t2_str text, t2_link_grant *grant, char *detail, size_t detail_size,
+                         void *user) {
+  t2_registrar *registrar = user;
+  t2_register_answer answer;
+  (void)link;
+  int err = t2_register_answer_parse(&answer, text, detail, detail_size);
+  if (err) return err;
+  grant->lease_seconds = answer.lease_seconds;
+  snprintf(grant->channel, sizeof(grant->channel), "/v1/sessions/%.*s/channel", T2_STR_ARG(answer.session));
+  take_answer(registrar, &answer);
+  t2_register_answer_fini(&answer);
+  return 0;
+}
+
+static void on_revoke(t2_registrar *registrar, const t2_message *message) {
+  bool whole = message->ticket_id.n == 0;
+  if (!t2_str_eq(message->session, t2_str_c(registrar->session))) return;
+  if (!whole && !registrar->resting) t2_registrar_renew(registrar);
+  registrar->ops->on_revoked(registrar, whole, message->reason, registrar->user);
+}
+
+/* Where a control plane begins to learn of its entries, the URLs of a session come after it. */
+static void on_entries(t2_registrar *registrar, const t2_link *link, const t2_message *message) {
+  registrar->ops->on_entries(registrar, message->entries, message->entry_count, registrar->user);
+  if (!registrar->addressed && message->entry_count && registrar->link == link) t2_registrar_renew(registrar);
+}
+
+static void on_message(t2_link *link, const t2_message *message, void *user) {
+  t2_registrar *registrar = user;
+  if (message->type == T2_MSG_TICKET) {
+    take_ticket(registrar, message->ticket);
+    registrar->ops->on_ticket(registrar, registrar->user);
+  } else if (message->type == T2_MSG_ENTRIES) {
+    on_entries(registrar, link, message);
+  } else if (message->type == T2_MSG_REVOKE) {
+    on_revoke(registrar, message);
+  }
+}
+
+static void on_lost(t2_link *link, const t2_link_loss *loss, void *user) {
+  t2_registrar *registrar = user;
+  (void)link;
+  registrar->linked = false;
+  registrar->ops->on_lost(registrar, loss, !registrar->registered && CLIENT_ERROR(loss->status),
+                          registrar->user);
+}
+
+static void on_report(t2_link *link, t2_message *heartbeat, void *user) {
+  t2_registrar *registrar = user;
+  (void)link;
+  registrar->ops->on_report(registrar, heartbeat, registrar->user);
+}
+
+static void on_deleted(t2_link *link, void *user) {
+  t2_registrar *registrar = user;
+  (void)link;
+  registrar->ops->on_deleted(registrar, registrar->user);
+}
+
+static void on_gone(t2_link *link, void *user) {
+  t2_registrar *registrar = user;
+  (void)link;
+  registrar->link = NULL;
+  registrar->ops->on_gone(registrar, registrar->user);
+}
+
+static const t2_link_ops link_ops = {
+    .on_register = on_register,
+    .on_registered = on_registered,
+    .on_message = on_message,
+    .on_lost = on_lost,
+    .on_report = on_report,
+    .on_deleted = on_deleted,
+    .on_gone = on_gone,
+};
+
+/* ---- Life ---- */
+
+void t2_registrar_init(t2_registrar *registrar, t2_loop *loop, const t2_registrar_ops *ops, void *user) {
+  *registrar = (t2_registrar){.loop = loop, .ops = ops, .user = user};
+  t2_timer_init(&registrar->renewal, on_renewal);
+  t2_buf_init(&registrar->ticket, loop->mem);
+  t2_uuid(registrar->instance);
+}
+
+int t2_registrar_open(t2_registrar *registrar, const t2_registrar_options *options) {
+  t2_link_options link = {
+      .proxy = options->proxy,
+      .tls = options->tls,
+      .token = options->token,
+      .path = "/v1/sessions",
+      .what = "session",
+      .retry_min_ms = options->retry_min_ms,
+      .retry_max_ms = options->retry_max_ms,
+  };
+  registrar->options = *options;
+  if (options->session) snprintf(registrar->session, sizeof(registrar->session), "%s", options->session);
+  int err = t2_target_parse_https(t2_str_c(options->server), &link.server, NULL, 0);
+  return err ? err : t2_link_new(&registrar->link, &link, &link_ops, registrar);
+}
+
+void t2_registrar_fini(t2_registrar *registrar) {
+  if (registrar->ticket.data) t2_memzero(registrar->ticket.data, registrar->ticket.cap);
+  t2_buf_fini(&registrar->ticket);
+}
+
+void t2_registrar_start(t2_registrar *registrar) {
+  t2_link_start(registrar->link);
+}
+
+void t2_registrar_close(t2_registrar *registrar) {
+  t2_loop_timer_stop(registrar->loop, &registrar->renewal);
+  if (registrar->link) t2_link_close(registrar->link);
+}
+
+/* ---- Use ---- */
+
+t2_str t2_registrar_ticket(const t2_registrar *registrar) {
+  return t2_str_of((const char *)t2_buf_head(&registrar->ticket), t2_buf_len(&registrar->ticket));
+}
+
+bool t2_registrar_is_up(const t2_registrar *registrar) {
+  return registrar->link && t2_link_is_up(registrar->link);
+}
+
+void t2_registrar_renew(t2_registrar *registrar) {
+  if (registrar->link) t2_link_register(registrar->link);
+}
+
+void t2_registrar_rest(t2_registrar *registrar) {
+  registrar->resting = true;
+  t2_loop_timer_stop(registrar->loop, &registrar->renewal);
+}
+
+bool t2_registrar_delete(t2_registrar *registrar, uint64_t timeout_ms) {
+  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
+  snprintf(path, sizeof(path), "/v1/sessions/%s", registrar->session);
+  return registrar->link && t2_link_delete(registrar->link, path, timeout_ms);
+}
