@@ -12,6 +12,7 @@
 #include <tunnel2/log.h>
 #include <tunnel2/request.h>
 #include <tunnel2/runtime.h>
+#include <tunnel2/ticket.h>
 #include <tunnel2/version.h>
 #include <tunnel2/websocket.h>
 
