@@ -111,8 +111,8 @@ T2_API int t2_response_end(t2_request *request, const t2_http_field *trailers, s
  * content_type may be NULL; fields as for t2_response_start. */
 T2_API int t2_response_send(t2_request *request, int status, const char *content_type,
                             const t2_http_field *fields, size_t count, const void *bytes, size_t n);
-/* Gives up: where nothing was sent the problem that fits err is answered (mostly 502), else the answer is cut,
- * visibly. on_close comes with err. */
+/* Gives up: where nothing was sent the problem that fits err is answered (mostly 502), else the answer is
+ * cut, visibly. on_close comes with err. */
 T2_API void t2_response_abort(t2_request *request, int err);
 
 #ifdef __cplusplus

@@ -31,7 +31,8 @@ typedef struct t2_ticket_verifier t2_ticket_verifier;
 typedef enum t2_session_kind {
   T2_SESSION_HTTP = 0, /* requests */
   T2_SESSION_TCP = 1,  /* connections to a port of its own at each entry */
-  T2_SESSION_UDP = 2   /* datagrams to one */
+  T2_SESSION_UDP = 2,  /* datagrams to one */
+  T2_SESSION_TLS = 3   /* TLS connections by server name, undecrypted */
 } t2_session_kind;
 
 /* What a ticket says. Pointers belong to the verifier, and are valid until its next call. */

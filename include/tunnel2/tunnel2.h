@@ -10,6 +10,7 @@
 #include <tunnel2/error.h>
 #include <tunnel2/frame.h>
 #include <tunnel2/log.h>
+#include <tunnel2/registration.h>
 #include <tunnel2/request.h>
 #include <tunnel2/runtime.h>
 #include <tunnel2/ticket.h>

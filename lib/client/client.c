@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <wire/detail.h>
-#include <wire/token.h>
 
 #define BY        "tunnel2-client" /* in Proxy-Status */
 #define DELETE_MS 2000             /* for taking leave of the control plane */
@@ -36,14 +35,10 @@ static int read_options(t2_client_options *out, const t2_client_options *given) 
 }
 
 static int check_options(const t2_client_options *o, char *detail, size_t size) {
-  t2_target target;
-  if (!o->token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
-  if (!t2_token_valid(t2_str_c(o->token)))
-    return t2_detail(detail, size, T2_ERR_INVALID,
-                     "the token is none: %d to %d of A-Z a-z 0-9 - . _ ~ + / =", T2_TOKEN_MIN, T2_TOKEN_MAX);
-  if (o->session && !t2_session_id_valid(t2_str_c(o->session)))
-    return t2_detail(detail, size, T2_ERR_INVALID,
-                     "session \"%s\": a UUID, or a name of 3 to 63 of a-z 0-9 and - is taken", o->session);
+  int err = t2_registrar_check(o->server, o->token, o->session, detail, size);
+  if (err) return err;
+  if ((unsigned)o->kind > T2_CLIENT_TLS)
+    return t2_detail(detail, size, T2_ERR_INVALID, "kind %d: there is none", (int)o->kind);
   if (o->host_header && (!*o->host_header || !t2_is_field_value(t2_str_c(o->host_header))))
     return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
@@ -54,9 +49,8 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
     return t2_detail(detail, size, T2_ERR_INVALID, "the handler was not set up by t2_handler_init");
   if (o->handler && o->origin)
     return t2_detail(detail, size, T2_ERR_INVALID, "an origin and a handler are given: one of them answers");
-  int err = t2_target_parse_https(t2_str_c(o->server), &target, detail, size);
-  if (err == 0 && o->kind == T2_CLIENT_UDP) return t2_client_udp_check(o, detail, size);
-  if (err == 0) err = t2_client_tcp_check(o, detail, size);
+  if (o->kind == T2_CLIENT_UDP) return t2_client_udp_check(o, detail, size);
+  err = t2_client_tcp_check(o, detail, size);
   if (err || o->kind != T2_CLIENT_HTTP) return err;
   err = t2_client_routes_check(o, detail, size);
   return err ? err : t2_edits_check(o, detail, size);
@@ -165,7 +159,7 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
   if (!client) return T2_ERR_NOMEM;
   t2_log log = {options->log, options->log_user, options->log_level};
   err = copy_options(client, options);
-  if (err == 0) err = t2_client_read_terms(&client->terms, options, detail, size);
+  if (err == 0) err = t2_client_read_terms(client, options, detail, size);
   if (err == 0) err = t2_loop_new(&client->loop, uv, options->allocator, &log);
   if (err) {
     free_strings(client);

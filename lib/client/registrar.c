@@ -1,6 +1,8 @@
 #include <client/registrar.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
+#include <wire/detail.h>
+#include <wire/token.h>
 
 #define LIFE_UNKNOWN_S 3600
 /* Statuses that say the same however often one asks. */
@@ -14,12 +16,13 @@ static void on_renewal(t2_timer *timer) {
 }
 
 /* Its life is counted on this side's clock from its arrival: the clocks of the two ends need not agree. */
-static void take_ticket(t2_registrar *registrar, t2_str ticket) {
+static int take_ticket(t2_registrar *registrar, t2_str ticket) {
   t2_buf_reset(&registrar->ticket);
-  (void)t2_buf_append_str(&registrar->ticket, ticket);
+  if (t2_buf_append_str(&registrar->ticket, ticket) || !t2_buf_cstr(&registrar->ticket)) return T2_ERR_NOMEM;
   uint64_t life = t2_ticket_life(ticket);
   if (!registrar->resting)
     t2_loop_timer_start(registrar->loop, &registrar->renewal, (life ? life : LIFE_UNKNOWN_S) * 1000 / 4 * 3);
+  return 0;
 }
 
 /* ---- The control plane ---- */
@@ -32,14 +35,14 @@ static int on_register(t2_link *link, t2_buf *body, void *user) {
                              o->terms);
 }
 
-static void take_answer(t2_registrar *registrar, const t2_register_answer *answer) {
+static int take_answer(t2_registrar *registrar, const t2_register_answer *answer) {
   bool first = !registrar->linked;
   memcpy(registrar->session, answer->session.p, answer->session.n);
   registrar->session[answer->session.n] = '\0';
   registrar->registered = registrar->linked = true;
   registrar->addressed = registrar->addressed || answer->entry_count > 0;
-  take_ticket(registrar, answer->ticket);
-  registrar->ops->on_registered(registrar, answer, first, registrar->user);
+  int err = take_ticket(registrar, answer->ticket);
+  return err ? err : registrar->ops->on_registered(registrar, answer, first, registrar->user);
 }
 
 static int on_registered(t2_link *link, t2_str text, t2_link_grant *grant, char *detail, size_t detail_size,
@@ -51,9 +54,9 @@ static int on_registered(t2_link *link, t2_str text, t2_link_grant *grant, char 
   if (err) return err;
   grant->lease_seconds = answer.lease_seconds;
   snprintf(grant->channel, sizeof(grant->channel), "/v1/sessions/%.*s/channel", T2_STR_ARG(answer.session));
-  take_answer(registrar, &answer);
+  err = take_answer(registrar, &answer);
   t2_register_answer_fini(&answer);
-  return 0;
+  return err;
 }
 
 static void on_revoke(t2_registrar *registrar, const t2_message *message) {
@@ -69,11 +72,18 @@ static void on_entries(t2_registrar *registrar, const t2_link *link, const t2_me
   if (!registrar->addressed && message->entry_count && registrar->link == link) t2_registrar_renew(registrar);
 }
 
+/* Where there is no memory for it, it is asked for once more. */
+static void on_ticket(t2_registrar *registrar, const t2_message *message) {
+  if (take_ticket(registrar, message->ticket))
+    t2_registrar_renew(registrar);
+  else
+    registrar->ops->on_ticket(registrar, registrar->user);
+}
+
 static void on_message(t2_link *link, const t2_message *message, void *user) {
   t2_registrar *registrar = user;
   if (message->type == T2_MSG_TICKET) {
-    take_ticket(registrar, message->ticket);
-    registrar->ops->on_ticket(registrar, registrar->user);
+    on_ticket(registrar, message);
   } else if (message->type == T2_MSG_ENTRIES) {
     on_entries(registrar, link, message);
   } else if (message->type == T2_MSG_REVOKE) {
@@ -119,6 +129,19 @@ static const t2_link_ops link_ops = {
 };
 
 /* ---- Life ---- */
+
+int t2_registrar_check(const char *server, const char *token, const char *session, char *detail,
+                       size_t size) {
+  t2_target target;
+  if (!token) return t2_detail(detail, size, T2_ERR_INVALID, "a token is required");
+  if (!t2_token_valid(t2_str_c(token)))
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "the token is none: %d to %d of A-Z a-z 0-9 - . _ ~ + / =", T2_TOKEN_MIN, T2_TOKEN_MAX);
+  if (session && !t2_session_id_valid(t2_str_c(session)))
+    return t2_detail(detail, size, T2_ERR_INVALID,
+                     "session \"%s\": a UUID, or a name of 3 to 63 of a-z 0-9 and - is taken", session);
+  return t2_target_parse_https(t2_str_c(server), &target, detail, size);
+}
 
 void t2_registrar_init(t2_registrar *registrar, t2_loop *loop, const t2_registrar_ops *ops, void *user) {
   *registrar = (t2_registrar){.loop = loop, .ops = ops, .user = user};

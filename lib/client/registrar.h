@@ -26,8 +26,8 @@ typedef struct t2_registrar_options {
 /* t2_registrar_close may be called from each. */
 typedef struct t2_registrar_ops {
   /* The answer to a registration, whose session and ticket the registrar has by now. first: on this link;
-   * else the ticket was renewed. */
-  void (*on_registered)(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user);
+   * else the ticket was renewed. 0, or an error that ends the link, which then comes back. */
+  int (*on_registered)(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user);
   /* The control plane sent another ticket. */
   void (*on_ticket)(t2_registrar *registrar, void *user);
   /* It sent the whole list of the entries that the session is to have uplinks to. */
@@ -63,6 +63,10 @@ struct t2_registrar {
   char instance[T2_UUID_LEN + 1];
 };
 
+/* Could they be registered with? 0; T2_ERR_INVALID or T2_ERR_UNSUPPORTED with a sentence in detail. */
+int t2_registrar_check(const char *server, const char *token, const char *session, char *detail,
+                       size_t detail_size);
+
 /* Before all else; can't fail. */
 void t2_registrar_init(t2_registrar *registrar, t2_loop *loop, const t2_registrar_ops *ops, void *user);
 /* options are copied. 0, T2_ERR_NOMEM, or as t2_target_parse_https. */
@@ -71,6 +75,7 @@ int t2_registrar_open(t2_registrar *registrar, const t2_registrar_options *optio
 void t2_registrar_fini(t2_registrar *registrar);
 
 void t2_registrar_start(t2_registrar *registrar);
+/* The newest, NUL-terminated; empty before there is one. */
 t2_str t2_registrar_ticket(const t2_registrar *registrar);
 /* Registered, and the channel open or opening. */
 bool t2_registrar_is_up(const t2_registrar *registrar);

@@ -1,5 +1,6 @@
 #include <client/addresses.h>
 #include <client/state.h>
+#include <client/terms.h>
 #include <stdio.h>
 
 #define UNLISTED_MS 60000 /* how long an entry that the control plane does not name is still dialled */
@@ -33,16 +34,17 @@ static bool has_url(const t2_client *client, const char *url) {
   return false;
 }
 
-static t2_kind kind_of(const t2_client *client) {
+static t2_kind kind_of(const t2_client_options *options) {
   static const t2_kind kinds[] = {[T2_CLIENT_HTTP] = T2_KIND_HTTP,
                                   [T2_CLIENT_TCP] = T2_KIND_TCP,
                                   [T2_CLIENT_UDP] = T2_KIND_UDP,
                                   [T2_CLIENT_TLS] = T2_KIND_TLS};
-  return kinds[client->options.kind];
+  return kinds[options->kind];
 }
 
 static void read_addresses(const t2_client *client, const t2_uplink *uplink, t2_client_addresses *out) {
-  t2_client_addresses_read(out, kind_of(client), &client->terms, t2_str_c(t2_uplink_address(uplink)));
+  t2_client_addresses_read(out, kind_of(&client->options), &client->terms,
+                           t2_str_c(t2_uplink_address(uplink)));
 }
 
 static void add_url(t2_client *client, const char *text) {
@@ -207,7 +209,7 @@ static void renewed(t2_client *client) {
     if (client->slots[i].uplink) t2_uplink_renewed(client->slots[i].uplink);
 }
 
-static void on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {
+static int on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {
   t2_client *client = user;
   copy_urls(client, answer);
   renewed(client);
@@ -217,6 +219,7 @@ static void on_registered(t2_registrar *registrar, const t2_register_answer *ans
                                               .lease_seconds = answer->lease_seconds});
   take_entries(client, answer->entries, answer->entry_count);
   say_ready(client);
+  return 0;
 }
 
 static void on_ticket(t2_registrar *registrar, void *user) {
@@ -293,6 +296,18 @@ void t2_client_init_session(t2_client *client) {
   t2_registrar_init(&client->registrar, client->loop, &registrar_ops, client);
 }
 
+int t2_client_read_terms(t2_client *client, const t2_client_options *options, char *detail, size_t size) {
+  const t2_terms_texts texts = {
+      .kind = kind_of(options),
+      .allow_ips = options->allow_ips,
+      .allow_ip_count = options->allow_ip_count,
+      .basic_auth = options->basic_auth,
+      .hostnames = options->hostnames,
+      .hostname_count = options->hostname_count,
+  };
+  return t2_terms_make(&client->terms, &texts, detail, size);
+}
+
 int t2_client_open_session(t2_client *client) {
   const t2_client_options *o = &client->options;
   return t2_registrar_open(&client->registrar, &(t2_registrar_options){.proxy = &client->control,
@@ -300,7 +315,7 @@ int t2_client_open_session(t2_client *client) {
                                                                        .server = o->server,
                                                                        .token = o->token,
                                                                        .session = o->session,
-                                                                       .kind = kind_of(client),
+                                                                       .kind = kind_of(o),
                                                                        .port = o->remote_port,
                                                                        .terms = &client->terms,
                                                                        .retry_min_ms = o->retry_min_ms,

@@ -98,13 +98,11 @@ int t2_client_udp_check(const t2_client_options *options, char *detail, size_t d
 int t2_client_udp_open(t2_client *client, const t2_client_options *options);
 void t2_client_udp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
 
-/* ---- terms.c ---- */
-
-/* What the options say of who may ask: 0, T2_ERR_INVALID or T2_ERR_NOMEM. */
-int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char *detail, size_t detail_size);
-
 /* ---- session.c ---- */
 
+/* What the options say of who may ask: 0, T2_ERR_INVALID or T2_ERR_NOMEM. */
+int t2_client_read_terms(t2_client *client, const t2_client_options *options, char *detail,
+                         size_t detail_size);
 void t2_client_init_session(t2_client *client);
 /* 0 or T2_ERR_NOMEM. */
 int t2_client_open_session(t2_client *client);

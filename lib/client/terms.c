@@ -1,8 +1,8 @@
-#include <client/state.h>
+#include <client/terms.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 
-static int read_allowed(const t2_client_options *o, t2_terms *terms, char *detail, size_t size) {
+static int read_allowed(const t2_terms_texts *o, t2_terms *terms, char *detail, size_t size) {
   if (o->allow_ip_count > T2_TERMS_PREFIXES_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "addresses allowed: at most %d prefixes are taken",
                      T2_TERMS_PREFIXES_MAX);
@@ -23,8 +23,8 @@ static bool lower(const char *from, char to[T2_HOSTNAME_MAX + 1]) {
   return t2_hostname_valid(t2_str_of(to, n));
 }
 
-static int read_hostnames(const t2_client_options *o, t2_terms *terms, char *detail, size_t size) {
-  if (o->hostname_count && o->kind != T2_CLIENT_HTTP && o->kind != T2_CLIENT_TLS)
+static int read_hostnames(const t2_terms_texts *o, t2_terms *terms, char *detail, size_t size) {
+  if (o->hostname_count && o->kind != T2_KIND_HTTP && o->kind != T2_KIND_TLS)
     return t2_detail(detail, size, T2_ERR_INVALID, "host names are for HTTP and TLS sessions alone");
   if (o->hostname_count > T2_TERMS_HOSTNAMES_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "host names: at most %d are taken",
@@ -38,12 +38,12 @@ static int read_hostnames(const t2_client_options *o, t2_terms *terms, char *det
   return 0;
 }
 
-int t2_client_read_terms(t2_terms *terms, const t2_client_options *o, char *detail, size_t size) {
+int t2_terms_make(t2_terms *terms, const t2_terms_texts *o, char *detail, size_t size) {
   memset(terms, 0, sizeof(*terms));
   int err = read_allowed(o, terms, detail, size);
   if (err == 0) err = read_hostnames(o, terms, detail, size);
   if (err || !o->basic_auth) return err;
-  if (o->kind != T2_CLIENT_HTTP)
+  if (o->kind != T2_KIND_HTTP)
     return t2_detail(detail, size, T2_ERR_INVALID, "user and password are for HTTP sessions alone");
   err = t2_password_make(&terms->password, t2_str_c(o->basic_auth));
   if (err == T2_ERR_INVALID)

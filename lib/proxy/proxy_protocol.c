@@ -66,8 +66,7 @@ static void read_destination(const t2_head *request, sa_family_t family, t2_addr
 
 size_t t2_proxy_protocol_of_request(uint8_t out[T2_PROXY_PROTOCOL_MAX], const t2_head *request) {
   t2_address from, to;
-  if (!read_address(t2_forwarded_for(request), &from))
-    return t2_proxy_protocol_write(out, NULL, NULL);
+  if (!read_address(t2_forwarded_for(request), &from)) return t2_proxy_protocol_write(out, NULL, NULL);
   read_destination(request, from.any.sa_family, &to);
   return t2_proxy_protocol_write(out, &from, &to);
 }

@@ -56,8 +56,10 @@ static void point_at_lists(t2_ticket_verifier *verifier) {
 }
 
 static void tell(t2_ticket_verifier *verifier, t2_ticket_claims *claims) {
-  static const t2_session_kind kinds[] = {
-      [T2_KIND_HTTP] = T2_SESSION_HTTP, [T2_KIND_TCP] = T2_SESSION_TCP, [T2_KIND_UDP] = T2_SESSION_UDP};
+  static const t2_session_kind kinds[] = {[T2_KIND_HTTP] = T2_SESSION_HTTP,
+                                          [T2_KIND_TCP] = T2_SESSION_TCP,
+                                          [T2_KIND_UDP] = T2_SESSION_UDP,
+                                          [T2_KIND_TLS] = T2_SESSION_TLS};
   const t2_ticket *ticket = &verifier->ticket;
   point_at_lists(verifier);
   t2_ticket_claims now = {

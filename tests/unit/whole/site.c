@@ -102,13 +102,13 @@ static void on_client_event(t2_client *client, const t2_client_event *event, voi
   if (event->type == T2_CLIENT_ENDED) s->client_ended = true;
 }
 
-static char *in_dir(const site *s, const char *name) {
+char *site_file(const site *s, const char *name) {
   return t2_path_join(NULL, s->dir, name);
 }
 
 static void start_control(site *s, const char *cert, const char *key) {
   t2_control_options options;
-  char *tokens = in_dir(s, T2_DEV_TOKENS_FILE), detail[256];
+  char *tokens = site_file(s, T2_DEV_TOKENS_FILE), detail[256];
   t2_control_options_init(&options);
   options.address = "127.0.0.1:0";
   options.cert_file = cert;
@@ -178,8 +178,8 @@ static void start_client(site *s, int origin_port, const char *ca, const char *t
   assert_int_equal(t2_client_start(s->client), 0);
 }
 
-static void read_token(const site *s, char token[256]) {
-  char *file = in_dir(s, T2_DEV_TOKEN_FILE);
+void site_token(const site *s, char token[256]) {
+  char *file = site_file(s, T2_DEV_TOKEN_FILE);
   t2_buf text;
   t2_buf_init(&text, NULL);
   assert_int_equal(t2_file_read(file, 255, &text), 0);
@@ -202,9 +202,9 @@ void site_start_with(site *s, const t2_allocator *mem, const site_options *optio
   assert_int_equal(uv_loop_init(&s->loop), 0);
   uv_timer_init(&s->loop, &s->deadline);
   uv_timer_start(&s->deadline, on_deadline, SITE_DEADLINE_MS, 0);
-  char *cert = in_dir(s, T2_DEV_CERT_FILE), *key = in_dir(s, T2_DEV_KEY_FILE),
-       *ca = in_dir(s, T2_DEV_CA_FILE);
-  read_token(s, token);
+  char *cert = site_file(s, T2_DEV_CERT_FILE), *key = site_file(s, T2_DEV_KEY_FILE),
+       *ca = site_file(s, T2_DEV_CA_FILE);
+  site_token(s, token);
   int port = open_origin(s);
   if (options->kind == T2_CLIENT_TCP) s->tcp_port = free_port(s);
   start_control(s, cert, key);

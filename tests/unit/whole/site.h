@@ -55,4 +55,9 @@ answer site_ask(site *s, const char *path, const char *content);
 void site_heal(site *s);
 void site_stop(site *s);
 
+/* Path of one of the development files (T2_DEV_CA_FILE, ...); the caller frees it. */
+char *site_file(const site *s, const char *name);
+/* The development token: it may do everything. */
+void site_token(const site *s, char token[256]);
+
 #endif
