@@ -32,6 +32,10 @@ static void on_event(t2_entry *entry, const t2_entry_event *event, void *user) {
   case T2_ENTRY_LOST:
     t2_app_event(app, "lost", "{s:s, s:s?}", "error", t2_error_name(event->error), "reason", event->reason);
     break;
+  case T2_ENTRY_RETRYING:
+    t2_app_event(app, "retrying", "{s:s, s:s?, s:I}", "error", t2_error_name(event->error), "reason",
+                 event->reason, "delay_ms", (long long)event->delay_ms);
+    break;
   case T2_ENTRY_DRAINING:
     t2_app_event(app, "draining", NULL);
     break;

@@ -69,6 +69,23 @@ T2_API void t2_control_close(t2_control *control, t2_control_close_cb cb, void *
 T2_API const char *t2_control_address(const t2_control *control);
 T2_API int t2_control_is_ready(const t2_control *control);
 
+/* A snapshot: what there is now, and counters since the start. */
+typedef struct t2_control_stats {
+  size_t size;               /* set by the caller to sizeof(t2_control_stats); lets the struct grow */
+  uint64_t sessions;         /* whose lease runs */
+  uint64_t entries;          /* likewise */
+  uint64_t session_channels; /* control channels of sessions' clients that are open now */
+  uint64_t entry_channels;   /* and of entries */
+  uint64_t connections;      /* open now */
+  uint64_t requests;         /* to the API, channels included; since the start */
+  uint64_t requests_active;  /* being answered now; an open channel is one */
+  uint64_t requests_failed;  /* that ended before their answer had */
+  uint64_t keys;             /* public keys that tickets are good by; the newest signs */
+} t2_control_stats;
+
+/* Fills as much of *stats as stats->size says there is. */
+T2_API void t2_control_get_stats(const t2_control *control, t2_control_stats *stats);
+
 #ifdef __cplusplus
 }
 #endif

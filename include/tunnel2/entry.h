@@ -24,6 +24,7 @@ typedef enum t2_entry_event_type {
   T2_ENTRY_REGISTERED = 2, /* the control plane knows this entry */
   T2_ENTRY_LOST = 3,       /* the control plane is out of reach: error, reason. Serving goes on */
   T2_ENTRY_DRAINING = 4,
+  T2_ENTRY_RETRYING = 6, /* the control plane: the next attempt comes in delay_ms: error, reason */
   T2_ENTRY_ENDED = 5 /* drained; or refused by the control plane for good: error, reason. The last event */
 } t2_entry_event_type;
 
@@ -35,6 +36,7 @@ typedef struct t2_entry_event {
   const char *reason;
   const char *public_tls_address; /* NULL: there is none */
   const char *tls_address;        /* likewise */
+  uint64_t delay_ms;              /* RETRYING: milliseconds to the next attempt */
 } t2_entry_event;
 
 typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
@@ -138,17 +140,27 @@ T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
 /* True when started, not draining, and tickets can be checked (a key set is known). */
 T2_API int t2_entry_is_ready(const t2_entry *entry);
 
-/* A snapshot of counters since the start. */
+/* A snapshot: what there is now, and counters since the start. An exchange is a request with its answer, a
+ * connection to a TCP session's port, or a flow of a UDP session's. */
 typedef struct t2_entry_stats {
-  size_t size;                                   /* set by the caller to sizeof(t2_entry_stats) */
-  uint64_t requests;                             /* of the public; TCP connections and UDP flows too */
-  uint64_t active;                               /* of these, now */
-  uint64_t bytes_to_uplinks, bytes_from_uplinks; /* content */
-  uint64_t public_connections, uplinks;          /* now; connections on TCP ports not among them */
-  uint64_t udp_flows;                            /* now */
-  uint64_t datagrams_dropped;                    /* of UDP sessions, here */
-  uint64_t http2_given_up; /* HTTP/2 connections that were ended for what the peer did too much of */
+  size_t size;                    /* set by the caller to sizeof(t2_entry_stats); lets the struct grow */
+  uint64_t connections;           /* of the public, open now; those to TCP ports included */
+  uint64_t tcp_connections;       /* to TCP ports, open now */
+  uint64_t uplinks;               /* open now */
+  uint64_t uplinks_total;         /* opened since the start */
+  uint64_t sessions;              /* with an uplink, or an exchange under way, now */
+  uint64_t exchanges;             /* since the start; refused ones included */
+  uint64_t exchanges_active;      /* under way now */
+  uint64_t exchanges_failed;      /* given up by either side before the answer was whole */
+  uint64_t exchanges_refused;     /* answered by the entry itself: no such session, nobody serves it, ... */
+  uint64_t bytes_to_clients;      /* content, towards the origins */
+  uint64_t bytes_from_clients;    /* content, towards the public */
+  uint64_t udp_flows;             /* now */
+  uint64_t udp_datagrams_dropped; /* either way: no flow was to be had, or there was no room */
+  uint64_t http2_given_up;        /* HTTP/2 connections that were ended for what the peer did too much of */
 } t2_entry_stats;
+
+/* Fills as much of *stats as stats->size says there is. */
 T2_API void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats);
 
 #ifdef __cplusplus

@@ -352,7 +352,7 @@ void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {
   t2_client_stats now = {
       .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
       .requests = client->proxy.total,
-      .requests_failed = client->failed,
+      .requests_failed = client->proxy.failed,
       .active = client->proxy.active,
       .uplinks = t2_client_uplinks_up(client),
       .bytes_to_origin = client->proxy.bytes_up,

@@ -9,20 +9,11 @@ typedef struct mending {
   char text[];
 } mending;
 
-static void count(t2_client *client, const t2_exchange *exchange) {
-  if (exchange->error) client->failed++;
-}
-
-static void on_done(t2_exchange *exchange, void *user) {
-  count(user, exchange);
-}
-
 /* ---- rewrite_prefix ---- */
 
 static void on_mended_done(t2_exchange *exchange, void *user) {
-  mending *m = user;
-  count(m->client, exchange);
-  t2_free(m->client->loop->mem, m);
+  (void)exchange;
+  t2_free(((mending *)user)->client->loop->mem, user);
 }
 
 static int on_response(t2_exchange *exchange, const t2_head *in, t2_head *out, t2_buf *scratch, void *user) {
@@ -81,8 +72,6 @@ static void pass_on(t2_client *client, const t2_client_route *route, t2_exchange
 }
 
 void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end) {
-  exchange->on_done = on_done;
-  exchange->user = client;
   if (client->options.kind == T2_CLIENT_TCP || client->options.kind == T2_CLIENT_TLS) {
     t2_client_tcp_serve(client, exchange, head, end);
     return;

@@ -58,7 +58,6 @@ struct t2_client {
   t2_registrar registrar;
   t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
   t2_timer drain;
-  uint64_t failed; /* exchanges */
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
   bool ready; /* the READY event has been given */

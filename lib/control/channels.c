@@ -77,9 +77,11 @@ static void detach(member *m) {
   if (m->session) {
     take_session_report(m, &none);
     m->session->channel_count--;
+    m->channels->session_count--;
   } else if (m->entry) {
     take_entry_report(m, &none);
     m->entry->channel = NULL;
+    m->channels->entry_count--;
   }
   m->session = NULL;
   m->entry = NULL;
@@ -361,6 +363,7 @@ void t2_channels_open_session(t2_channels *channels, const t2_server_request *re
   session->channel_count++;
   t2_list_push_back(&session->channels, &m->node);
   t2_list_push_back(&channels->of_sessions, &m->all);
+  channels->session_count++;
   start_renewal(m);
   accept_member(m, request, DUE_ENTRIES);
 }
@@ -373,6 +376,7 @@ void t2_channels_open_entry(t2_channels *channels, const t2_server_request *requ
   m->entry = entry;
   entry->channel = m;
   t2_list_push_back(&channels->of_entries, &m->all);
+  channels->entry_count++;
   accept_member(m, request, DUE_KEYS | DUE_REVOCATIONS);
 }
 

@@ -21,8 +21,9 @@ typedef struct t2_channels {
   void (*on_dirty)(void *user); /* the store has changed while channels were worked on */
   void *user;
   t2_list of_sessions, of_entries; /* all there are */
-  t2_list queue;                   /* those with something to be told */
-  uint64_t round;                  /* of work on the queue */
+  size_t session_count, entry_count;
+  t2_list queue;  /* those with something to be told */
+  uint64_t round; /* of work on the queue */
   t2_timer work;
 } t2_channels;
 

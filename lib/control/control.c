@@ -321,3 +321,19 @@ const char *t2_control_address(const t2_control *control) {
 int t2_control_is_ready(const t2_control *control) {
   return control->state == T2_CONTROL_STATE_RUNNING;
 }
+
+void t2_control_get_stats(const t2_control *control, t2_control_stats *stats) {
+  t2_control_stats now = {
+      .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
+      .sessions = control->store.live_count,
+      .entries = control->store.entries.count,
+      .session_channels = control->channels.session_count,
+      .entry_channels = control->channels.entry_count,
+      .connections = control->server ? t2_server_connections(control->server) : 0,
+      .requests = control->proxy.total,
+      .requests_active = control->proxy.active,
+      .requests_failed = control->proxy.failed,
+      .keys = control->keyring.keys.n,
+  };
+  memcpy(stats, &now, now.size);
+}

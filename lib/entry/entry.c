@@ -448,16 +448,22 @@ int t2_entry_is_ready(const t2_entry *entry) {
 
 void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
   const t2_proxy *proxy = &entry->public_proxy;
+  const t2_entry_sessions *sessions = &entry->uplinks.sessions;
   t2_entry_stats now = {
       .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
-      .requests = proxy->total,
-      .active = proxy->active,
-      .bytes_to_uplinks = proxy->bytes_up,
-      .bytes_from_uplinks = proxy->bytes_down,
-      .public_connections = t2_entry_public_connections(entry),
+      .connections = t2_entry_public_connections(entry),
+      .tcp_connections = entry->tcp.count,
       .uplinks = entry->uplinks.count,
-      .udp_flows = entry->flows.legs.count,
-      .datagrams_dropped = entry->flows.dropped + entry->flows.legs.dropped,
+      .uplinks_total = entry->uplinks.total,
+      .sessions = sessions->map.count - sessions->idle_count,
+      .exchanges = proxy->total,
+      .exchanges_active = proxy->active,
+      .exchanges_failed = proxy->failed,
+      .exchanges_refused = proxy->refused,
+      .bytes_to_clients = proxy->bytes_up,
+      .bytes_from_clients = proxy->bytes_down,
+      .udp_flows = entry->flows.map.count,
+      .udp_datagrams_dropped = entry->flows.dropped + entry->flows.legs.dropped,
       .http2_given_up = proxy->given_up + entry->uplink_proxy.given_up + entry->control.given_up,
   };
   memcpy(stats, &now, now.size);

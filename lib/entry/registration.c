@@ -129,11 +129,16 @@ static void on_lost(t2_link *link, const t2_link_loss *loss, void *user) {
   t2_log_at(&entry->loop->log, WARN, "entry", "no control plane (%s): again in %u ms", loss->reason,
             (unsigned)loss->delay_ms);
   entry->linked = false;
-  if (entry->lost) return;
-  entry->lost = true;
-  t2_entry_emit(entry,
-                &(t2_entry_event){
-                    .type = T2_ENTRY_LOST, .entry = entry->id, .error = loss->err, .reason = loss->reason});
+  t2_entry_event event = {
+      .type = T2_ENTRY_LOST, .entry = entry->id, .error = loss->err, .reason = loss->reason};
+  if (!entry->lost) {
+    entry->lost = true;
+    t2_entry_emit(entry, &event);
+  }
+  if (entry->state != T2_ENTRY_STATE_RUNNING) return;
+  event.type = T2_ENTRY_RETRYING;
+  event.delay_ms = loss->delay_ms;
+  t2_entry_emit(entry, &event);
 }
 
 static void on_gone(t2_link *link, void *user) {

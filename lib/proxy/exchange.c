@@ -91,6 +91,7 @@ t2_exchange *t2_exchange_new(t2_proxy *proxy, t2_leg *down, const t2_head *reque
 static void release(t2_exchange *exchange) {
   t2_proxy *proxy = exchange->proxy;
   if (exchange->on_done) exchange->on_done(exchange, exchange->user);
+  if (exchange->error) proxy->failed++;
   proxy->active--;
   if (proxy->free_count < SPARE_EXCHANGES) {
     t2_list_push_front(&proxy->free, &exchange->node);
@@ -183,6 +184,7 @@ void t2_exchange_fail(t2_leg *from, int err, t2_problem_at at, const char *detai
 void t2_exchange_refuse_with(t2_exchange *exchange, const t2_problem *problem, const char *detail,
                              t2_str name, t2_str value) {
   t2_field extra = {.name = name, .value = value};
+  exchange->proxy->refused++;
   enter(exchange);
   fail_down(exchange, 0, problem, detail, name.n ? &extra : NULL);
   leave(exchange);

@@ -74,6 +74,8 @@ struct t2_proxy {
   size_t free_count;
   size_t active; /* exchanges under way */
   uint64_t total;
+  uint64_t failed;                              /* of those that have ended: given up by either side */
+  uint64_t refused;                             /* answered without an upstream leg, by t2_exchange_refuse */
   uint64_t bytes_up, bytes_down;                /* content towards the upstream leg, and back */
   uint64_t given_up;                            /* HTTP/2 connections, for what h2_guard.h counts */
   void (*on_idle)(t2_proxy *proxy, void *user); /* active fell to 0; may be NULL */

@@ -152,7 +152,7 @@ static void test_entries_that_come_are_told(void **state) {
   start(&w, &s, "shop", NULL);
   wait_for(&w, T2_REGISTRATION_REGISTERED, 1);
   const t2_announcement other = {T2_STR("e-2"), T2_STR("https://127.0.0.1:9"), T2_STR("http://127.0.0.1:9"),
-                                 T2_STR("localhost")};
+                                 T2_STR("localhost"), T2_STR_NULL};
   assert_int_equal(t2_store_announce(&s.control->store, &other, "dev", t2_channels_now(&s.control->channels),
                                      &entry, &changed),
                    0);
