@@ -33,9 +33,10 @@ esac
 packages='gcc g++ libc6-dev cmake ninja-build pkg-config libnghttp2-dev libmbedtls-dev libuv1-dev libjansson-dev
 libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy cppcheck shellcheck curl openssl netcat-openbsd nghttp2-client
 python3 python3-venv ca-certificates openssh-server openssh-client redis-server redis-tools
-bind9-dnsutils dnsmasq-base postgresql rsync debootstrap dpkg-dev file groff-base lintian man-db mandoc systemd'
+bind9-dnsutils dnsmasq-base postgresql rsync debootstrap dpkg-dev file groff-base lintian man-db mandoc systemd
+doxygen abigail-tools'
 commands='gcc c++ cmake ctest ninja pkg-config clang clang-format clang-tidy cppcheck shellcheck curl openssl nc nghttp h2load
-python3'
+doxygen abidw python3'
 modules='libnghttp2 libuv jansson cmocka'
 
 # Prints what is not installed: package names where dpkg knows, else commands and pkg-config modules.
@@ -141,7 +142,7 @@ say "tests to run${only:+ (matching $only)}: $(printf '%s\n' "$names" | wc -l)"
 if wanted '^(unit|e2e|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.quickstart|package\.deb|lint\.symbols)'; then
+if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
   build release
 fi
 if wanted '^tsan\.'; then

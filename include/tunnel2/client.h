@@ -1,5 +1,14 @@
-/* A tunnel client: publishes an origin under a session. Bound to one uv_loop_t; every call and callback on
- * that loop's thread. */
+/* A tunnel client: publishes an origin under a session. It registers the session at a control plane, opens an
+ * uplink to each entry that this names, and answers the public's requests that come down them: from a server
+ * (HTTP/1.1, HTTP/2, a port, a unix socket), from a folder, or from a handler of this program (request.h).
+ *
+ *   t2_client_new ──▶ t2_client_start ──▶ REGISTERED ──▶ CONNECTED ──▶ READY
+ *                          ▲                                │
+ *                          └───── RETRYING ◀──── LOST ──────┘
+ *   t2_client_drain ──▶ DRAINING ──▶ ENDED;   t2_client_close frees it, whenever
+ *
+ * Bound to one uv_loop_t: every call and every callback is on that loop's thread. A call of this header may
+ * be made from inside of a callback. */
 #ifndef TUNNEL2_CLIENT_H
 #define TUNNEL2_CLIENT_H
 
@@ -16,11 +25,15 @@
 extern "C" {
 #endif
 
-#define T2_CLIENT_ROUTES_MAX  64
+/* Routes of one client, at most. */
+#define T2_CLIENT_ROUTES_MAX 64
+/* Fields added, and fields removed, at most. */
 #define T2_CLIENT_HEADERS_MAX 64
 
+/* A client. Opaque; made by t2_client_new. */
 typedef struct t2_client t2_client;
 
+/* What has happened. */
 typedef enum t2_client_event_type {
   T2_CLIENT_REGISTERED = 1, /* the control plane knows the session: session, lease_seconds */
   T2_CLIENT_CONNECTED = 2,  /* an uplink is up: entry; of a session not of HTTP its urls there */
@@ -31,17 +44,17 @@ typedef enum t2_client_event_type {
   T2_CLIENT_ENDED = 7     /* for good: error (0 after t2_client_drain), reason. The last event */
 } t2_client_event_type;
 
-/* Pointers are valid during the callback; those that an event does not have are NULL. */
+/* Pointers are valid during the callback; those that an event does not have are NULL, and numbers 0. */
 typedef struct t2_client_event {
-  t2_client_event_type type;
-  const char *session;
-  const char *const *urls; /* url_count of them */
-  size_t url_count;
-  const char *entry;
-  unsigned lease_seconds;
-  int error;
-  const char *reason;
-  uint64_t delay_ms;
+  t2_client_event_type type; /* which of the others there are */
+  const char *session;       /* its id or name */
+  const char *const *urls;   /* url_count addresses of the public's */
+  size_t url_count;          /* of urls */
+  const char *entry;         /* id of the entry it is about */
+  unsigned lease_seconds;    /* how long the session lives without a sign of life, which the client gives */
+  int error;                 /* a t2_error */
+  const char *reason;        /* a sentence for a person */
+  uint64_t delay_ms;         /* milliseconds to the next attempt */
 } t2_client_event;
 
 /* What is published. */
@@ -52,20 +65,24 @@ typedef enum t2_client_kind {
   T2_CLIENT_TLS = 3 /* TLS connections for one of `hostnames`, undecrypted; origin and the rest as for TCP */
 } t2_client_kind;
 
+/* Called for each event, on the loop's thread; from inside of t2_client_start and t2_client_drain too. user
+ * is that of the options. */
 typedef void (*t2_client_event_cb)(t2_client *client, const t2_client_event *event, void *user);
+/* Called once, on the loop's thread, when the client has been freed. user is that of t2_client_close. */
 typedef void (*t2_client_close_cb)(void *user);
 
-/* Strings are copied by t2_client_new; NULL means the default. */
+/* What is published, and how. Texts and lists are copied by t2_client_new; NULL means the default, which
+ * stands behind each. */
 typedef struct t2_client_options {
-  size_t size; /* set by t2_client_options_init; lets the struct grow */
-  const t2_allocator *allocator;
-  t2_log_cb log;
-  void *log_user;
-  t2_log_level log_level; /* T2_LOG_INFO */
-  const char *server;     /* "https://127.0.0.1:12002" */
-  const char *token;      /* required, here or by token_file or dev_state_dir; 16 to 256 characters */
-  const char *session;    /* UUID or name [a-z0-9-]{3,63}; NULL: one is made */
-  const char *ca_file;    /* PEM; NULL: the system's */
+  size_t size;                   /* set by t2_client_options_init; lets the struct grow */
+  const t2_allocator *allocator; /* outlives the client; NULL: malloc and free */
+  t2_log_cb log;                 /* NULL: nothing is logged */
+  void *log_user;                /* given to log */
+  t2_log_level log_level;        /* T2_LOG_INFO */
+  const char *server;            /* the control plane; "https://127.0.0.1:12002" */
+  const char *token;             /* required, here or by token_file or dev_state_dir; 16 to 256 characters */
+  const char *session;           /* UUID or name [a-z0-9-]{3,63}; NULL: one is made */
+  const char *ca_file;           /* PEM; NULL: the system's */
   /* "8080", "host:8080", "http://host:8080", "https://host" (HTTP/2 or HTTP/1.1 by ALPN), "h2c://host:50051"
    * (HTTP/2 by prior knowledge), "unix:/path" or "files:DIR". Required where there are no routes. */
   const char *origin;
@@ -76,7 +93,7 @@ typedef struct t2_client_options {
   uint64_t retry_min_ms;        /* reconnecting: the first delay's upper bound; 200 */
   uint64_t retry_max_ms;        /* and the last's; 5,000 */
   t2_client_event_cb on_event;  /* may be NULL */
-  void *user;
+  void *user;                   /* given to on_event */
   /* More origins, by the path of a request: "PREFIX=ORIGIN", such as "/api=3000" or "/=files:public". The
    * longest prefix counts that ends at a segment's end ("/api" is for /api, /api/x and /api?q, not for
    * /apix), byte by byte; `origin` is that of "/", and may be NULL when there are others. HTTP origins get
@@ -85,12 +102,12 @@ typedef struct t2_client_options {
   size_t route_count;         /* at most T2_CLIENT_ROUTES_MAX */
   const char *origin_ca_file; /* PEM; trusted for https origins; NULL: the system's */
   bool origin_insecure;       /* https origins are not verified at all; said in the log */
-  /* "Name: value" of fields that requests to the origins have in the place of the public's of that name;
-   * names of fields that they don't have. Framing and hop-by-hop fields, and Host, are refused. */
+  /* "Name: value" of fields that requests to the origins have in the place of the public's of that name.
+   * Framing and hop-by-hop fields, and Host, are refused. */
   const char *const *add_headers;
-  size_t add_header_count; /* at most T2_CLIENT_HEADERS_MAX */
-  const char *const *remove_headers;
-  size_t remove_header_count; /* at most T2_CLIENT_HEADERS_MAX */
+  size_t add_header_count;           /* at most T2_CLIENT_HEADERS_MAX */
+  const char *const *remove_headers; /* names of fields that requests to the origins don't have */
+  size_t remove_header_count;        /* at most T2_CLIENT_HEADERS_MAX */
   bool rewrite_prefix; /* mend Location and cookie Path of answers to requests below a prefix (/session/ID) */
   t2_client_kind kind; /* TCP: origin is "5432", "host:5432" or "unix:/path", and nothing of HTTP is given */
   uint16_t remote_port; /* TCP, UDP: the port asked for at each entry; 0: any */
@@ -99,8 +116,8 @@ typedef struct t2_client_options {
   /* Who of the public may ask, looked at by the entries: addresses and prefixes ("192.0.2.0/24"; none: all),
    * and "USER:PASSWORD" of Basic authentication, which is nowhere sent but as a salted hash. */
   const char *const *allow_ips;
-  size_t allow_ip_count; /* at most 16 */
-  const char *basic_auth;
+  size_t allow_ip_count;  /* at most 16 */
+  const char *basic_auth; /* "USER:PASSWORD"; NULL: everybody may ask */
   /* Names of its own that the session is to be found under: "www.example.com". They point to the entries.
    * TLS: at least one. */
   const char *const *hostnames;
@@ -108,17 +125,20 @@ typedef struct t2_client_options {
   /* Requests, or the connections of a TCP session, are answered in this process; the struct is copied. In the
    * place of `origin`: of "/" where there are routes. */
   const t2_handler *handler;
-  void *handler_user;
+  void *handler_user;     /* given to the handler's callbacks */
   const char *token_file; /* the token is its first line, read by t2_client_new; where there is no token */
   /* A development directory (tunnel2/dev.h; "": the default): its token and CA, where none are given. */
   const char *dev_state_dir;
 } t2_client_options;
 
+/* Sets every option to its default. */
 T2_API void t2_client_options_init(t2_client_options *options);
 
-/* Checks the options and makes a client that does nothing yet. On failure *client is NULL and detail (may be
- * NULL) says what was wrong: T2_ERR_INVALID; T2_ERR_UNSUPPORTED (a scheme of origin or server that this
- * version does not speak); T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (a CA file, or a directory); T2_ERR_NOMEM.
+/* Checks the options and makes a client that does nothing yet. The caller owns *client, and ends it with
+ * t2_client_close before the loop is closed. 0; or with *client NULL and a sentence in detail[detail_size]
+ * (NULL with 0: not wanted): T2_ERR_INVALID (an option); T2_ERR_UNSUPPORTED (a scheme of origin or server
+ * that this version does not speak); T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (a CA file, or a directory);
+ * T2_ERR_NOMEM.
  */
 T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_options *options, char *detail,
                          size_t detail_size);
@@ -137,16 +157,21 @@ T2_API void t2_client_close(t2_client *client, t2_client_close_cb cb, void *user
 /* The session id ("" before REGISTERED when none was given). Valid as long as the client. */
 T2_API const char *t2_client_session(const t2_client *client);
 
-/* A snapshot of counters since the start. */
+/* A snapshot: counters since the start, and what there is now. A connection of a TCP session counts as a
+ * request, and so does a flow of a UDP one. */
 typedef struct t2_client_stats {
-  size_t size; /* set by the caller to sizeof(t2_client_stats) */
-  uint64_t requests, requests_failed;
-  uint64_t active;                             /* exchanges under way */
-  uint64_t uplinks;                            /* up now */
-  uint64_t bytes_to_origin, bytes_from_origin; /* content */
-  uint64_t datagrams_dropped;                  /* of UDP sessions, here */
-  uint64_t http2_given_up; /* HTTP/2 connections that were ended for what the peer did too much of */
+  size_t size;                /* set by the caller to sizeof(t2_client_stats); lets the struct grow */
+  uint64_t requests;          /* that came down the uplinks; refused ones included */
+  uint64_t requests_failed;   /* given up by either side before the answer was whole */
+  uint64_t active;            /* under way now */
+  uint64_t uplinks;           /* up now */
+  uint64_t bytes_to_origin;   /* content */
+  uint64_t bytes_from_origin; /* content */
+  uint64_t datagrams_dropped; /* of UDP sessions, here */
+  uint64_t http2_given_up;    /* HTTP/2 connections that were ended for what the peer did too much of */
 } t2_client_stats;
+
+/* Fills as much of *stats as stats->size says there is. */
 T2_API void t2_client_get_stats(const t2_client *client, t2_client_stats *stats);
 
 #ifdef __cplusplus

@@ -1,5 +1,14 @@
-/* An entry: the public listener and the uplink listener of the data plane. Bound to one uv_loop_t; every call
- * and callback on that loop's thread. */
+/* An entry: the public side of the tunnel. It listens for the public (HTTP/1.1 and HTTP/2, in the clear and
+ * over TLS, and ports of TCP and UDP sessions), listens for the uplinks of clients, whose tickets it checks
+ * by itself, and passes each request of the public to an uplink of the session that it is for.
+ *
+ *   t2_entry_new ──▶ t2_entry_start ──▶ READY ──▶ REGISTERED
+ *                                          ▲           │
+ *                                          └ RETRYING ◀── LOST (requests are served all the while)
+ *   t2_entry_drain ──▶ DRAINING ──▶ ENDED;   t2_entry_close frees it, whenever
+ *
+ * Bound to one uv_loop_t: every call and every callback is on that loop's thread. A call of this header may
+ * be made from inside of a callback. */
 #ifndef TUNNEL2_ENTRY_H
 #define TUNNEL2_ENTRY_H
 
@@ -15,64 +24,77 @@
 extern "C" {
 #endif
 
+/* Trusted proxies of one entry, at most. */
 #define T2_ENTRY_PROXIES_MAX 64
 
+/* An entry. Opaque; made by t2_entry_new. */
 typedef struct t2_entry t2_entry;
 
+/* What has happened. */
 typedef enum t2_entry_event_type {
   T2_ENTRY_READY = 1,      /* the listeners are open: their addresses */
   T2_ENTRY_REGISTERED = 2, /* the control plane knows this entry */
   T2_ENTRY_LOST = 3,       /* the control plane is out of reach: error, reason. Serving goes on */
-  T2_ENTRY_DRAINING = 4,
-  T2_ENTRY_RETRYING = 6, /* the control plane: the next attempt comes in delay_ms: error, reason */
+  T2_ENTRY_DRAINING = 4,   /* no new connections are taken */
+  T2_ENTRY_RETRYING = 6,   /* the control plane: the next attempt comes in delay_ms: error, reason */
   T2_ENTRY_ENDED = 5 /* drained; or refused by the control plane for good: error, reason. The last event */
 } t2_entry_event_type;
 
+/* Pointers are valid during the callback; those that an event does not have are NULL, and numbers 0. */
 typedef struct t2_entry_event {
-  t2_entry_event_type type;
-  const char *entry;
-  const char *public_address, *uplink_address; /* "127.0.0.1:12000" with the real ports */
-  int error;
-  const char *reason;
+  t2_entry_event_type type;       /* which of the others there are */
+  const char *entry;              /* its id */
+  const char *public_address;     /* "127.0.0.1:12000", with the real port */
+  const char *uplink_address;     /* likewise */
+  int error;                      /* a t2_error */
+  const char *reason;             /* a sentence for a person */
   const char *public_tls_address; /* NULL: there is none */
   const char *tls_address;        /* likewise */
   uint64_t delay_ms;              /* RETRYING: milliseconds to the next attempt */
 } t2_entry_event;
 
+/* Called for each event, on the loop's thread: READY from inside of t2_entry_start. user is that of the
+ * options.
+ */
 typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
+/* Called once, on the loop's thread, when the entry has been freed. user is that of t2_entry_close. */
 typedef void (*t2_entry_close_cb)(void *user);
 
 /* A certificate chain and its key, in PEM. key_file NULL: the key is in cert_file too. */
 typedef struct t2_entry_certificate {
-  const char *cert_file, *key_file;
+  const char *cert_file; /* the chain, its own certificate first */
+  const char *key_file;  /* of that one */
 } t2_entry_certificate;
 
-/* Strings are copied by t2_entry_new; NULL means the default. */
+/* Where it listens, and what it allows. Texts and lists are copied by t2_entry_new; NULL means the default,
+ * which stands behind each. */
 typedef struct t2_entry_options {
-  size_t size;
-  const t2_allocator *allocator;
-  t2_log_cb log;
-  void *log_user;
-  t2_log_level log_level;
+  size_t size;                   /* set by t2_entry_options_init; lets the struct grow */
+  const t2_allocator *allocator; /* outlives the entry; NULL: malloc and free */
+  t2_log_cb log;                 /* NULL: nothing is logged */
+  void *log_user;                /* given to log */
+  t2_log_level log_level;        /* T2_LOG_INFO */
   const char *id; /* entry id, as a session's name; NULL: "entry-" and 8 hex digits, kept in state_dir */
-  const char *public_address; /* "127.0.0.1:12000" */
-  const char *uplink_address; /* "127.0.0.1:12001" */
+  const char *public_address; /* IP address and port, 0: any; "127.0.0.1:12000" */
+  const char *uplink_address; /* likewise; "127.0.0.1:12001" */
   const char *cert_file;      /* required: PEM chain and key of the uplink listener */
-  const char *key_file;
-  const char *control; /* control plane, "https://127.0.0.1:12002" */
-  const char *token;   /* required, here or by token_file: for the control plane */
-  const char *ca_file; /* trust for the control plane; NULL: the system's */
+  const char *key_file;       /* required: PEM */
+  const char *control;        /* control plane, "https://127.0.0.1:12002" */
+  const char *token;          /* required, here or by token_file: for the control plane */
+  const char *ca_file;        /* trust for the control plane; NULL: the system's */
   const char
       *state_dir;     /* the last key set is kept here; NULL: nowhere (no static stability over a restart) */
   const char *domain; /* "localhost": sessions are <id>.<domain> */
-  const char *advertise_uplink; /* URL clients are told; NULL: https:// and the uplink listener's address */
-  const char *advertise_public; /* URL people are told; NULL: http:// and the public listener's address */
-  uint32_t connections_max;     /* public connections at once, and as many on TCP ports; 10,000 */
-  uint32_t uplinks_max;         /* 10,000 */
-  uint64_t header_timeout_ms, keep_alive_timeout_ms, body_timeout_ms; /* 30,000, 120,000, 60,000 */
-  uint64_t response_timeout_ms; /* until the first byte of an answer; 60,000 */
-  t2_entry_event_cb on_event;
-  void *user;
+  const char *advertise_uplink;   /* URL clients are told; NULL: https:// and the uplink listener's address */
+  const char *advertise_public;   /* URL people are told; NULL: http:// and the public listener's address */
+  uint32_t connections_max;       /* public connections at once, and as many on TCP ports; 10,000 */
+  uint32_t uplinks_max;           /* at once; 10,000 */
+  uint64_t header_timeout_ms;     /* until the head of a request is whole; 30,000 */
+  uint64_t keep_alive_timeout_ms; /* without a request on a connection; 120,000 */
+  uint64_t body_timeout_ms;       /* without a byte of content that is due; 60,000 */
+  uint64_t response_timeout_ms;   /* until the first byte of an answer; 60,000 */
+  t2_entry_event_cb on_event;     /* may be NULL */
+  void *user;                     /* given to on_event */
   /* Public requests over TLS, HTTP/2 or HTTP/1.1 by ALPN; NULL: nowhere. Where it is uplink_address, letter
    * by letter, one listener takes both: who asks to open an uplink there gets one, all others are the public.
    */
@@ -80,13 +102,15 @@ typedef struct t2_entry_options {
   /* For public_tls_address: the server name that the client asks for (SNI) chooses, an exact name before a
    * wildcard; else it is the first. None: cert_file's, which is also the first where uplinks come in. */
   const t2_entry_certificate *certificates;
-  size_t certificate_count;
-  /* TCP sessions have a port of their own each, of these (both included); 0: there are none. */
-  uint16_t tcp_port_first, tcp_port_last;
+  size_t certificate_count; /* of certificates */
+  /* TCP sessions have a port of their own each, from this one on; 0: there are none. */
+  uint16_t tcp_port_first;
+  uint16_t tcp_port_last;  /* the last of them */
   const char *tcp_address; /* IP address they are bound to; NULL: public_address's */
   /* UDP sessions likewise, bound to the same address. A flow is what goes between a remote address and a
    * session; when there are as many as may be, the one that is idle longest makes room. */
-  uint16_t udp_port_first, udp_port_last;
+  uint16_t udp_port_first;
+  uint16_t udp_port_last;         /* the last of them */
   uint64_t udp_idle_timeout_ms;   /* a flow without a datagram for so long is ended; 60,000 */
   uint32_t udp_flows_max;         /* of all sessions; 10,000 */
   uint32_t udp_session_flows_max; /* of one; 1,000 */
@@ -116,20 +140,31 @@ typedef struct t2_entry_options {
   const char *token_file; /* the token is its first line, read by t2_entry_new; where there is no token */
 } t2_entry_options;
 
+/* Sets every option to its default. */
 T2_API void t2_entry_options_init(t2_entry_options *options);
-/* Checks the options and opens the listeners (the ports are then known, requests are served from
- * t2_entry_start on). As t2_client_new; also T2_ERR_CONFLICT: an address is in use. */
+/* Checks the options and opens the listeners: the ports are then known, and requests are served from
+ * t2_entry_start on. The caller owns *entry, and ends it with t2_entry_close before the loop is closed. 0; or
+ * with *entry NULL and a sentence in detail[detail_size] (NULL with 0: not wanted): T2_ERR_INVALID (an
+ * option, or what a file has in it), T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (a file), T2_ERR_UNSUPPORTED (a
+ * control plane that is not https), T2_ERR_CONFLICT (an address is in use), T2_ERR_IO, T2_ERR_NOMEM. */
 T2_API int t2_entry_new(t2_entry **entry, uv_loop_t *loop, const t2_entry_options *options, char *detail,
                         size_t detail_size);
+/* Begins: serves, and registers at the control plane until that works. 0; T2_ERR_STATE: it was started
+ * before. */
 T2_API int t2_entry_start(t2_entry *entry);
-/* Takes no new connections, lets exchanges under way finish for at most timeout_ms, then ENDED. */
+/* Takes no new connections, lets exchanges under way finish for at most timeout_ms, then ENDED. Once; later
+ * calls do nothing. */
 T2_API void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms);
-/* Closes everything at once and frees the entry, later; cb (may be NULL) is the last call. */
+/* Closes everything at once and frees the entry, later; cb (may be NULL) is the last call. Once, from
+ * wherever. */
 T2_API void t2_entry_close(t2_entry *entry, t2_entry_close_cb cb, void *user);
+/* Its id: given, kept in state_dir, or made. Valid as long as the entry, as are the next three. */
 T2_API const char *t2_entry_id(const t2_entry *entry);
+/* "127.0.0.1:12000", with the real port. */
 T2_API const char *t2_entry_public_address(const t2_entry *entry);
+/* Likewise. */
 T2_API const char *t2_entry_uplink_address(const t2_entry *entry);
-/* NULL: there is none. */
+/* Likewise; NULL: there is none. */
 T2_API const char *t2_entry_public_tls_address(const t2_entry *entry);
 /* NULL: there is none. */
 T2_API const char *t2_entry_tls_address(const t2_entry *entry);

@@ -1,4 +1,7 @@
-/* Errors of libtunnel2: every call that can fail returns a negative t2_error. Any thread. */
+/* Errors of libtunnel2: every call that can fail returns 0 or more when it did not, else a negative t2_error.
+ * Calls that check what a person wrote (options, files) say more in a detail[] that the caller gives: a
+ * sentence, cut to fit, NUL-terminated, "" where there is nothing to add. No function here keeps state: any
+ * thread. */
 #ifndef TUNNEL2_ERROR_H
 #define TUNNEL2_ERROR_H
 
@@ -8,9 +11,9 @@
 extern "C" {
 #endif
 
-/* Values are part of the ABI: they are added to, never renumbered. */
+/* What went wrong. Values are part of the ABI: they are added to, never renumbered. */
 typedef enum t2_error {
-  T2_OK = 0,
+  T2_OK = 0,                /* nothing */
   T2_ERR_NOMEM = -1,        /* an allocation failed */
   T2_ERR_INVALID = -2,      /* an argument or an option is wrong */
   T2_ERR_STATE = -3,        /* the call does not fit the object's state */
@@ -35,11 +38,12 @@ typedef enum t2_error {
   T2_ERR_UNSUPPORTED = -22  /* known to the protocol, not offered here */
 } t2_error;
 
-/* A short English phrase for err, such as "connection refused". A static string, never NULL. */
+/* A short English phrase for err, such as "connection refused"; of a number that is no t2_error, one that
+ * says so. A static string, never NULL. Any thread. */
 T2_API const char *t2_strerror(int err);
 
 /* The enumerator's name without its prefix, such as "REFUSED", for logs and JSON. A static string, never
- * NULL. */
+ * NULL. Any thread. */
 T2_API const char *t2_error_name(int err);
 
 #ifdef __cplusplus

@@ -51,18 +51,18 @@ typedef struct t2_registration_entry {
 /* Pointers are valid during the callback. What is known of the session is in every event, whatever its type:
  * session, lease_seconds, ticket, urls and entries, NULL or 0 before it was registered. */
 typedef struct t2_registration_event {
-  t2_registration_event_type type;
-  const char *session;    /* its id or name */
-  unsigned lease_seconds; /* how long it lives without a sign of life, which the library gives */
-  const char *ticket;     /* a JWT: a secret */
+  t2_registration_event_type type; /* what has happened */
+  const char *session;             /* its id or name */
+  unsigned lease_seconds;          /* how long it lives without a sign of life, which the library gives */
+  const char *ticket;              /* a JWT: a secret */
   const char *const
-      *urls; /* url_count addresses of the public's; of TCP and UDP sessions the entries say them */
-  size_t url_count;
+      *urls;        /* url_count addresses of the public's; of TCP and UDP sessions the entries say them */
+  size_t url_count; /* of urls */
   const t2_registration_entry *entries; /* entry_count of them */
-  size_t entry_count;
-  int error;          /* a t2_error, or 0 */
-  const char *reason; /* a sentence for a person, or NULL */
-  uint64_t delay_ms;  /* RETRYING: milliseconds to the next attempt */
+  size_t entry_count;                   /* of entries */
+  int error;                            /* a t2_error, or 0 */
+  const char *reason;                   /* a sentence for a person, or NULL */
+  uint64_t delay_ms;                    /* RETRYING: milliseconds to the next attempt */
 } t2_registration_event;
 
 /* Called for each event, on the loop's thread, never from inside of t2_registration_new. */
@@ -86,9 +86,9 @@ typedef struct t2_registration_options {
   uint16_t remote_port;          /* TCP, UDP: the port asked for at each entry; 0: any */
   /* As in t2_client_options: who of the public may ask, and names of the session's own. */
   const char *const *allow_ips;
-  size_t allow_ip_count;  /* at most 16 */
-  const char *basic_auth; /* "USER:PASSWORD"; sent as a salted hash */
-  const char *const *hostnames;
+  size_t allow_ip_count;             /* at most 16 */
+  const char *basic_auth;            /* "USER:PASSWORD"; sent as a salted hash */
+  const char *const *hostnames;      /* "www.example.com" */
   size_t hostname_count;             /* at most 8 */
   uint64_t retry_min_ms;             /* the first delay's upper bound; 200 */
   uint64_t retry_max_ms;             /* and the last's; 5,000 */
@@ -109,7 +109,7 @@ T2_API int t2_registration_new(t2_registration **registration, uv_loop_t *loop,
                                const t2_registration_options *options, char *detail, size_t detail_size);
 
 /* Begins: registers, and goes on until t2_registration_end or t2_registration_close. 0; T2_ERR_STATE: it was
- * started before, or is closed. Failures come as events: what may pass is retried without end, with
+ * started before. Failures come as events: what may pass is retried without end, with
  * exponential backoff and full jitter; what can't (token refused, session owned by another) is ENDED. */
 T2_API int t2_registration_start(t2_registration *registration);
 

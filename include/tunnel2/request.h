@@ -27,14 +27,17 @@
 extern "C" {
 #endif
 
+/* One request with its answer. Opaque; the library makes and frees it. */
 typedef struct t2_request t2_request;
 
-/* A field (RFC 9110, 5). Names that come from here are in lower case. */
+/* A field (RFC 9110, 5). */
 typedef struct t2_http_field {
-  const char *name, *value;
+  const char *name;  /* those that come from here are in lower case */
+  const char *value; /* without spaces at its ends; never NULL */
 } t2_http_field;
 
-/* Callbacks may be NULL, but for on_request. */
+/* What is called for each request, on the client's loop's thread; all but on_request may be NULL. user is
+ * t2_client_options.handler_user. */
 typedef struct t2_handler {
   size_t size; /* set by t2_handler_init; lets the struct grow */
   /* Here is a request: its head is known. */
@@ -53,20 +56,25 @@ typedef struct t2_handler {
   bool consume_later;
 } t2_handler;
 
+/* Bytes of content that come before some of them have to be consumed. */
 #define T2_REQUEST_WINDOW ((size_t)512 * 1024)
 
+/* No callbacks, and the size. */
 T2_API void t2_handler_init(t2_handler *handler);
 
-/* ---- What is asked. Texts are valid as long as the request. ---- */
+/* ---- What is asked. Texts belong to the request, and are valid as long as it is. ---- */
 
+/* "GET", "POST", ...; "CONNECT" is a connection. */
 T2_API const char *t2_request_method(const t2_request *request);
 /* "/p?q" as the origin is to see it (the prefix /session/ID is stripped); "*" for OPTIONS; "" for CONNECT. */
 T2_API const char *t2_request_path(const t2_request *request);
-T2_API const char *t2_request_scheme(const t2_request *request); /* "http" or "https", of the public's side */
-T2_API const char *t2_request_authority(const t2_request *request); /* what Host said: "example.com:8080" */
+/* "http" or "https", of the public's side. */
+T2_API const char *t2_request_scheme(const t2_request *request);
+/* What Host said: "example.com:8080". */
+T2_API const char *t2_request_authority(const t2_request *request);
 /* What an upgrade asks for: "websocket", ...; NULL: it is none. */
 T2_API const char *t2_request_protocol(const t2_request *request);
-/* X-Request-Id; it is in the logs of entry and client too. */
+/* X-Request-Id, made by the entry where the public sent none; it is in the logs of entry and client too. */
 T2_API const char *t2_request_id(const t2_request *request);
 /* Bytes of content, or -1: not known. */
 T2_API int64_t t2_request_content_length(const t2_request *request);
@@ -77,13 +85,15 @@ T2_API const char *t2_request_remote(const t2_request *request);
 T2_API const char *t2_request_field(const t2_request *request, const char *name);
 /* All fields in order, *count of them; Host and what frames the message are not among them. */
 T2_API const t2_http_field *t2_request_fields(const t2_request *request, size_t *count);
-/* From on_end on. */
+/* Fields behind the content, *count of them: 0 before on_end. Valid as long as the request. */
 T2_API const t2_http_field *t2_request_trailers(const t2_request *request, size_t *count);
-/* With consume_later: n bytes more that on_data gave are done with. */
+/* With consume_later: n bytes more that on_data gave are done with, and as many may come. Without it nothing
+ * happens. */
 T2_API void t2_request_consume(t2_request *request, size_t n);
 
-/* A pointer of the handler's own, NULL at first. */
+/* Keeps a pointer of the handler's own. */
 T2_API void t2_request_set_user(t2_request *request, void *user);
+/* That pointer; NULL when none was set. */
 T2_API void *t2_request_user(const t2_request *request);
 
 /* ---- What is answered. ----
@@ -97,15 +107,16 @@ T2_API void *t2_request_user(const t2_request *request);
 /* A 1xx in front of the answer, such as 103 (Early Hints). 100 is sent by itself when on_request has returned
  * without an answer. */
 T2_API int t2_response_interim(t2_request *request, int status, const t2_http_field *fields, size_t count);
-/* content_length -1: not known. */
+/* The head of the answer: its status, 200 to 599 (101 accepts an upgrade), and fields[count], which are
+ * copied; fields may be NULL. content_length -1: not known. */
 T2_API int t2_response_start(t2_request *request, int status, const t2_http_field *fields, size_t count,
                              int64_t content_length);
-/* Bytes that t2_response_write would take now. */
+/* Bytes that t2_response_write would take now; 0 before t2_response_start and after the end. */
 T2_API size_t t2_response_room(const t2_request *request);
-/* How many of the n bytes were taken: when fewer than n, on_writable comes. Content of an answer that has
- * none (to HEAD, 204, 304) is taken and passed over. */
+/* Content. How many of the n bytes were taken (they are copied, or sent): when fewer than n, on_writable
+ * comes. Content of an answer that has none (to HEAD, 204, 304) is taken and passed over. */
 T2_API int64_t t2_response_write(t2_request *request, const void *bytes, size_t n);
-/* The answer is whole. trailers may be NULL. */
+/* The answer is whole. trailers[count] are copied; they may be NULL. */
 T2_API int t2_response_end(t2_request *request, const t2_http_field *trailers, size_t count);
 /* All in one: the answer with this content, whatever its size: what there is no room for yet is copied.
  * content_type may be NULL; fields as for t2_response_start. */

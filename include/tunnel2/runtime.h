@@ -16,26 +16,32 @@
 extern "C" {
 #endif
 
+/* The thread and its loop. Opaque; made by t2_runtime_new. */
 typedef struct t2_runtime t2_runtime;
 
+/* How it is made. */
 typedef struct t2_runtime_options {
   size_t size;                   /* set by t2_runtime_options_init; lets the struct grow */
-  const t2_allocator *allocator; /* used on any thread that posts */
+  const t2_allocator *allocator; /* used on any thread that posts; outlives the runtime */
   const char *name;              /* of the thread, as top shows it; at most 15 characters; "tunnel2" */
   /* False: the library starts a thread. True: none is started, and the caller's own thread calls
    * t2_runtime_run. */
   bool own_thread;
 } t2_runtime_options;
 
+/* Sets every option to its default. Any thread. */
 T2_API void t2_runtime_options_init(t2_runtime_options *options);
-/* options may be NULL. 0, T2_ERR_INVALID, T2_ERR_NOMEM or T2_ERR_IO (no thread or no descriptors). Any
- * thread. */
+/* Makes a loop, and starts the thread that runs it unless own_thread is set. The caller owns *runtime and
+ * frees it with t2_runtime_free. options may be NULL. 0; or with *runtime NULL T2_ERR_INVALID (options),
+ * T2_ERR_NOMEM or T2_ERR_IO (no thread or no descriptors). Any thread. */
 T2_API int t2_runtime_new(t2_runtime **runtime, const t2_runtime_options *options);
-/* With own_thread: runs the loop on the calling thread until t2_runtime_stop, when nothing is open any more.
- * T2_ERR_STATE: it runs already, or has run. */
+/* With own_thread: runs the loop on the calling thread, which is the runtime's from then on, until
+ * t2_runtime_stop was called from another and nothing is open any more. 0; T2_ERR_STATE: it runs already, or
+ * has run. */
 T2_API int t2_runtime_run(t2_runtime *runtime);
 
-/* For the options of what is made on it. Used on the runtime's thread alone. */
+/* The loop, for what is made on it. It belongs to the runtime; it is asked for on any thread, and used on the
+ * runtime's alone. Never NULL. */
 T2_API uv_loop_t *t2_runtime_loop(const t2_runtime *runtime);
 /* Is the caller on the runtime's thread? Any thread. */
 T2_API bool t2_runtime_is_current(const t2_runtime *runtime);
@@ -53,7 +59,8 @@ T2_API int t2_runtime_call(t2_runtime *runtime, int (*call)(void *user), void *u
  * goes on (it may be asked again); T2_ERR_STATE: from the runtime's own thread, where waiting would never
  * end. Any other thread. */
 T2_API int t2_runtime_stop(t2_runtime *runtime, uint64_t timeout_ms);
-/* After t2_runtime_stop has returned 0, or where it never ran. NULL is fine. */
+/* Frees it: after t2_runtime_stop has returned 0, or where it never ran. runtime may be NULL. Any thread but
+ * the runtime's own. */
 T2_API void t2_runtime_free(t2_runtime *runtime);
 
 #ifdef __cplusplus

@@ -42,20 +42,20 @@ typedef struct t2_ticket_claims {
   const char *session;         /* sub: the id or name of the session */
   const char *id;              /* jti: what a revocation of this ticket alone names */
   const char *const *audience; /* aud: audience_count entry ids; "*" is any */
-  size_t audience_count;
-  int64_t issued_at;      /* iat, in seconds since 1970, as are: */
-  int64_t not_before;     /* nbf */
-  int64_t expires_at;     /* exp */
-  uint32_t uplinks_max;   /* t2_max_uplinks: at once, at one entry; 0: no limit of its own */
-  uint32_t exchanges_max; /* t2_max_streams: requests or connections at once; 0: likewise */
-  t2_session_kind kind;   /* t2_kind */
-  uint16_t remote_port;   /* t2_port: of TCP and UDP sessions, the port asked for; 0: any */
-  bool basic_auth;        /* t2_basic_auth is there: the public has to know user and password */
+  size_t audience_count;       /* of audience */
+  int64_t issued_at;           /* iat, in seconds since 1970, as are: */
+  int64_t not_before;          /* nbf */
+  int64_t expires_at;          /* exp */
+  uint32_t uplinks_max;        /* t2_max_uplinks: at once, at one entry; 0: no limit of its own */
+  uint32_t exchanges_max;      /* t2_max_streams: requests or connections at once; 0: likewise */
+  t2_session_kind kind;        /* t2_kind */
+  uint16_t remote_port;        /* t2_port: of TCP and UDP sessions, the port asked for; 0: any */
+  bool basic_auth;             /* t2_basic_auth is there: the public has to know user and password */
   const char *const
-      *allow_ips; /* t2_allow: allow_ip_count prefixes that may ask, "192.0.2.0/24"; none: all */
-  size_t allow_ip_count;
+      *allow_ips;        /* t2_allow: allow_ip_count prefixes that may ask, "192.0.2.0/24"; none: all */
+  size_t allow_ip_count; /* of allow_ips */
   const char *const *hostnames; /* t2_hostnames: hostname_count names of its own, "www.example.com" */
-  size_t hostname_count;
+  size_t hostname_count;        /* of hostnames */
 } t2_ticket_claims;
 
 /* Makes a verifier from the jwks_size bytes of a JWKS text, which are read and not kept. The caller owns

@@ -1,4 +1,19 @@
-/* All of libtunnel2. */
+/* All of libtunnel2. Where to begin:
+ *
+ *   client.h        publish a server, a port or a handler: what most programs need
+ *   request.h       be the origin: answer the public's requests in this process
+ *   runtime.h       a thread with an event loop, for programs without one
+ *   entry.h         be the public side in this process
+ *   control.h       be the control plane in this process
+ *   registration.h  a session and its ticket, ticket.h the check of one, frame.h the frames of the control
+ *                   channel: on their own, for those who build something else
+ *   error.h, log.h, allocator.h, version.h   what all of them use
+ *
+ * Rules that hold for all: a function that can fail returns a negative t2_error. An object is bound to one
+ * uv_loop_t; it is made, used and closed on that loop's thread, and calls back there. Any number of loops in
+ * any number of threads may have objects, which share nothing. Options are structs that t2_..._options_init
+ * fills; texts in them are copied. Every object is freed by its close or free function alone. A program that
+ * uses the network through this library ignores SIGPIPE. docs/EMBEDDING.md is the guide. */
 #ifndef TUNNEL2_H
 #define TUNNEL2_H
 
