@@ -142,7 +142,7 @@ say "tests to run${only:+ (matching $only)}: $(printf '%s\n' "$names" | wc -l)"
 if wanted '^(unit|e2e|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
+if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
   build release
 fi
 if wanted '^tsan\.'; then
