@@ -43,18 +43,12 @@ static void end_if_done(program *p) {
 
 static void on_control_event(t2_control *control, const t2_control_event *event, void *user) {
   program *p = user;
-  switch (event->type) {
-  case T2_CONTROL_READY:
-    if (!p->with_entry) say_ready(p);
-    break;
-  case T2_CONTROL_DRAINING:
-    t2_app_event(&p->app, "draining", NULL);
-    break;
-  case T2_CONTROL_ENDED:
-    p->control_ended = true;
-    end_if_done(p);
-    break;
-  }
+  (void)control;
+  if (event->type == T2_CONTROL_READY && !p->with_entry) say_ready(p);
+  if (event->type == T2_CONTROL_DRAINING) t2_app_event(&p->app, "draining", NULL);
+  if (event->type != T2_CONTROL_ENDED) return;
+  p->control_ended = true;
+  end_if_done(p);
 }
 
 static void on_entry_event(t2_entry *entry, const t2_entry_event *event, void *user) {

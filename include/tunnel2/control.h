@@ -26,15 +26,22 @@ typedef struct t2_control t2_control;
 
 /* What has happened. */
 typedef enum t2_control_event_type {
-  T2_CONTROL_READY = 1,    /* the listener is open: address */
-  T2_CONTROL_DRAINING = 2, /* no new connections are taken */
-  T2_CONTROL_ENDED = 3     /* the last event */
+  T2_CONTROL_READY = 1,              /* the listener is open: address */
+  T2_CONTROL_DRAINING = 2,           /* no new connections are taken */
+  T2_CONTROL_SESSION_REGISTERED = 4, /* one that was not known: id, owner */
+  T2_CONTROL_SESSION_ENDED = 5,      /* id, owner, reason */
+  T2_CONTROL_ENTRY_REGISTERED = 6,   /* one that was not known: id, owner */
+  T2_CONTROL_ENTRY_ENDED = 7,        /* id, owner, reason */
+  T2_CONTROL_ENDED = 3               /* the last event */
 } t2_control_event_type;
 
 /* Pointers are valid during the callback; those that an event does not have are NULL. */
 typedef struct t2_control_event {
   t2_control_event_type type; /* which of the others there are */
   const char *address;        /* "127.0.0.1:12002", with the real port */
+  const char *id;             /* of the session or entry */
+  const char *owner;          /* whose token it was registered with */
+  const char *reason;         /* a few words for a person */
 } t2_control_event;
 
 /* Called for each event, on the loop's thread: READY from inside of t2_control_start. user is that of the

@@ -37,8 +37,8 @@ static void grant(const t2_api_call *api, const t2_store_entry *entry) {
 
 static void announce(const t2_api_call *api, const t2_announcement *announcement) {
   t2_control *control = api->control;
+  bool known = t2_store_entry_find(&control->store, announcement->id) != NULL, changed;
   t2_store_entry *entry;
-  bool changed;
 
   int err = t2_store_announce(&control->store, announcement, api->who->owner,
                               t2_channels_now(&control->channels), &entry, &changed);
@@ -51,6 +51,7 @@ static void announce(const t2_api_call *api, const t2_announcement *announcement
   t2_log_at(&control->loop->log, INFO, "control", "entry %s is announced by %s: uplinks %s, public %s",
             entry->id, api->who->owner, entry->uplink, entry->public_url);
   grant(api, entry);
+  if (!known) t2_control_tell(control, T2_CONTROL_ENTRY_REGISTERED, entry->id, entry->owner, NULL);
 }
 
 void t2_api_announce(const t2_api_call *api) {

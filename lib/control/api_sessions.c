@@ -2,6 +2,7 @@
 #include <control/address.h>
 #include <control/api.h>
 #include <control/issue.h>
+#include <stdio.h>
 #include <tunnel2/error.h>
 
 #define URLS_MAX (T2_MESSAGE_ENTRIES_MAX * T2_SESSION_URLS_MAX)
@@ -158,8 +159,9 @@ static bool is_of_another_kind(const t2_api_call *api, const asked *a) {
 
 static void register_session(const t2_api_call *api, const asked *a) {
   t2_control *control = api->control;
+  bool known = t2_store_session(&control->store, a->id) != NULL, revoked;
+  char id[T2_SESSION_ID_MAX + 1];
   t2_session *session;
-  bool revoked;
   t2_buf out;
 
   if (is_of_another_kind(api, a)) {
@@ -183,11 +185,13 @@ static void register_session(const t2_api_call *api, const asked *a) {
   t2_control_touched(control); /* before the answer: a session that was promised is not lost */
   t2_log_at(&control->loop->log, INFO, "control", "session %s is registered by %s", session->id,
             api->who->owner);
+  snprintf(id, sizeof(id), "%s", session->id);
   if (err)
     t2_api_fail(api, err, NULL);
   else
     t2_api_reply(api, 201, &out);
   t2_buf_fini(&out);
+  if (!known) t2_control_tell(control, T2_CONTROL_SESSION_REGISTERED, id, api->who->owner, NULL);
 }
 
 void t2_api_register(const t2_api_call *api) {
@@ -217,12 +221,16 @@ void t2_api_end_session(const t2_api_call *api) {
     t2_api_problem(api, 403, "the session belongs to another owner");
     return;
   }
+  char id[T2_SESSION_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
+  snprintf(id, sizeof(id), "%s", session->id);
+  snprintf(owner, sizeof(owner), "%s", session->owner->name);
   t2_log_at(&control->loop->log, INFO, "control", "session %s is ended by %s", session->id, api->who->owner);
   t2_channels_release_session(&control->channels, session, "it was deleted");
   t2_store_remove(&control->store, session);
   t2_channels_revoked(&control->channels);
   t2_control_touched(control);
   t2_api_reply(api, 204, NULL);
+  t2_control_tell(control, T2_CONTROL_SESSION_ENDED, id, owner, "it was deleted");
 }
 
 /* ---- The list ---- */

@@ -2,6 +2,7 @@
 #include <control/channels.h>
 #include <control/issue.h>
 #include <proxy/call.h>
+#include <stdio.h>
 #include <tunnel2/error.h>
 
 #define ROUND_MS    4     /* of work on the queue, then a pause for everything else */
@@ -300,6 +301,10 @@ static void on_message(t2_channel *channel, const t2_message *message, void *use
 /* Whose last channel was reset with CANCEL has taken leave: its lease is not waited for. A connection that
  * was lost says nothing of the kind. */
 static void take_leave(t2_channels *channels, t2_session *session, t2_store_entry *entry) {
+  char id[T2_SESSION_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
+  bool left = entry || session->channel_count == 0;
+  snprintf(id, sizeof(id), "%s", session ? session->id : entry->id);
+  snprintf(owner, sizeof(owner), "%s", session ? session->owner->name : entry->owner);
   if (session && session->channel_count == 0) {
     t2_log_at(&channels->loop->log, INFO, "control", "session %s has taken leave", session->id);
     t2_store_lapse(channels->store, session);
@@ -309,6 +314,7 @@ static void take_leave(t2_channels *channels, t2_session *session, t2_store_entr
     t2_channels_entries_changed(channels);
   }
   if (channels->store->dirty) channels->on_dirty(channels->user);
+  if (left && channels->on_left) channels->on_left(session != NULL, id, owner, channels->user);
 }
 
 static void on_close(t2_channel *channel, int err, int status, void *user) {

@@ -19,6 +19,8 @@ typedef struct t2_channels {
   t2_store *store;
   const t2_keys *keys;
   void (*on_dirty)(void *user); /* the store has changed while channels were worked on */
+  /* A session, or an entry, has taken leave by its channel, and is gone; may be NULL. */
+  void (*on_left)(bool session, const char *id, const char *owner, void *user);
   void *user;
   t2_list of_sessions, of_entries; /* all there are */
   size_t session_count, entry_count;

@@ -150,6 +150,11 @@ static void on_dirty(void *user) {
   t2_control_touched(user);
 }
 
+static void on_left(bool session, const char *id, const char *owner, void *user) {
+  t2_control_tell(user, session ? T2_CONTROL_SESSION_ENDED : T2_CONTROL_ENTRY_ENDED, id, owner,
+                  "it has taken leave");
+}
+
 static void on_drain_timer(t2_timer *timer);
 
 static void init_members(t2_control *control) {
@@ -169,6 +174,7 @@ static void init_members(t2_control *control) {
   t2_store_init(&control->store, mem, &limits);
   t2_channels_init(&control->channels, control->loop, &control->store, &control->keyring.keys, on_dirty,
                    control);
+  control->channels.on_left = on_left;
   t2_control_init_schedule(control);
   t2_timer_init(&control->drain, on_drain_timer);
 }
@@ -211,10 +217,17 @@ int t2_control_new(t2_control **out, uv_loop_t *uv, const t2_control_options *gi
   return 0;
 }
 
-static void emit(t2_control *control, t2_control_event_type type) {
-  const t2_control_event event = {.type = type, .address = control->address};
+static void emit(t2_control *control, t2_control_event event) {
+  event.address = control->address;
   if (!control->closing && control->options.on_event)
     control->options.on_event(control, &event, control->options.user);
+}
+
+/* Nothing comes after ENDED. */
+void t2_control_tell(t2_control *control, t2_control_event_type type, const char *id, const char *owner,
+                     const char *reason) {
+  if (control->state != T2_CONTROL_STATE_ENDED)
+    emit(control, (t2_control_event){.type = type, .id = id, .owner = owner, .reason = reason});
 }
 
 int t2_control_start(t2_control *control) {
@@ -223,7 +236,7 @@ int t2_control_start(t2_control *control) {
   t2_control_start_schedule(control);
   t2_log_at(&control->loop->log, INFO, "control", "listening on %s: %zu sessions and %zu entries are known",
             control->address, control->store.live_count, control->store.entries.count);
-  emit(control, T2_CONTROL_READY);
+  emit(control, (t2_control_event){.type = T2_CONTROL_READY});
   return 0;
 }
 
@@ -245,7 +258,7 @@ static void end(t2_control *control) {
   t2_control_save(control);
   t2_control_stop_schedule(control);
   t2_log_at(&control->loop->log, INFO, "control", "ended");
-  emit(control, T2_CONTROL_ENDED);
+  emit(control, (t2_control_event){.type = T2_CONTROL_ENDED});
 }
 
 static void on_drain_timer(t2_timer *timer) {
@@ -267,7 +280,7 @@ void t2_control_drain(t2_control *control, uint64_t timeout_ms) {
   t2_loop_timer_start(control->loop, &control->drain, DRAIN_POLL_MS);
   t2_channels_drain(&control->channels, "the control plane is ending");
   t2_server_drain(control->server);
-  emit(control, T2_CONTROL_DRAINING);
+  emit(control, (t2_control_event){.type = T2_CONTROL_DRAINING});
 }
 
 /* ---- The end ---- */

@@ -1,6 +1,7 @@
 #include <base/file.h>
 #include <control/persist.h>
 #include <control/state.h>
+#include <stdio.h>
 #include <tunnel2/error.h>
 
 #define TICK_MS        250
@@ -96,26 +97,33 @@ static void trim_keys(t2_control *control, int64_t now) {
 /* ---- Leases ---- */
 
 static void end_sessions(t2_control *control, t2_moment now) {
+  char id[T2_SESSION_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
   t2_session *session;
 
-  for (unsigned i = 0; i < LAPSES_MAX && (session = t2_store_lapsed(&control->store, now)); i++) {
+  for (unsigned i = 0; i < LAPSES_MAX && !control->closing; i++) {
+    if (!(session = t2_store_lapsed(&control->store, now))) break;
+    snprintf(id, sizeof(id), "%s", session->id);
+    snprintf(owner, sizeof(owner), "%s", session->owner->name);
     t2_log_at(&control->loop->log, INFO, "control", "the lease of session %s is over", session->id);
     t2_channels_release_session(&control->channels, session, NULL);
     t2_store_lapse(&control->store, session);
+    t2_control_tell(control, T2_CONTROL_SESSION_ENDED, id, owner, "its lease is over");
   }
 }
 
 static void end_entries(t2_control *control, t2_moment now) {
+  char id[T2_ENTRY_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
   t2_store_entry *entry;
-  bool gone = false;
 
-  while ((entry = t2_store_entry_lapsed(&control->store, now))) {
+  while (!control->closing && (entry = t2_store_entry_lapsed(&control->store, now))) {
+    snprintf(id, sizeof(id), "%s", entry->id);
+    snprintf(owner, sizeof(owner), "%s", entry->owner);
     t2_log_at(&control->loop->log, WARN, "control", "the lease of entry %s is over", entry->id);
     t2_channels_release_entry(&control->channels, entry);
     t2_store_entry_remove(&control->store, entry);
-    gone = true;
+    t2_channels_entries_changed(&control->channels);
+    t2_control_tell(control, T2_CONTROL_ENTRY_ENDED, id, owner, "its lease is over");
   }
-  if (gone) t2_channels_entries_changed(&control->channels);
 }
 
 static void on_tick(t2_timer *timer) {
@@ -124,6 +132,7 @@ static void on_tick(t2_timer *timer) {
 
   end_sessions(control, now);
   end_entries(control, now);
+  if (control->closing) return;
   rotate_if_due(control, now.wall);
   if (++control->ticks % SWEEP_TICKS == 0) {
     t2_store_sweep(&control->store, now);

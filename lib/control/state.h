@@ -49,6 +49,12 @@ struct t2_control {
   void *close_user;
 };
 
+/* ---- control.c ---- */
+
+/* An event of a session or entry. Last in whatever does it: the callback may close the control plane. */
+void t2_control_tell(t2_control *control, t2_control_event_type type, const char *id, const char *owner,
+                     const char *reason);
+
 /* ---- schedule.c ---- */
 
 void t2_control_init_schedule(t2_control *control);

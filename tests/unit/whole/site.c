@@ -94,6 +94,28 @@ static int open_origin(site *s) {
 
 /* ---- The three ---- */
 
+static void on_closed(void *user) {
+  ((site *)user)->closing--;
+}
+
+static void on_control_event(t2_control *control, const t2_control_event *event, void *user) {
+  site *s = user;
+  s->control_events[event->type]++;
+  if (event->id) snprintf(s->event_id, sizeof(s->event_id), "%s", event->id);
+  if (event->reason) snprintf(s->event_reason, sizeof(s->event_reason), "%s", event->reason);
+  assert_true(!event->id || strcmp(event->owner, "dev") == 0);
+  if (event->type != s->close_at) return;
+  s->closing++;
+  t2_control_close(control, on_closed, s);
+}
+
+static void on_entry_event(t2_entry *entry, const t2_entry_event *event, void *user) {
+  site *s = user;
+  (void)entry;
+  s->entry_events[event->type]++;
+  if (event->type == T2_ENTRY_RETRYING) s->entry_delay_ms = event->delay_ms;
+}
+
 static void on_client_event(t2_client *client, const t2_client_event *event, void *user) {
   site *s = user;
   (void)client;
@@ -115,6 +137,8 @@ static void start_control(site *s, const char *cert, const char *key) {
   options.key_file = key;
   options.tokens_file = tokens;
   options.state_dir = s->dir;
+  options.on_event = on_control_event;
+  options.user = s;
   if (t2_control_new(&s->control, &s->loop, &options, detail, sizeof(detail)))
     fail_msg("control: %s", detail);
   assert_int_equal(t2_control_start(s->control), 0);
@@ -149,6 +173,8 @@ static void start_entry(site *s, const char *cert, const char *key, const char *
   options.control = control;
   options.token = token;
   options.tcp_port_first = options.tcp_port_last = s->tcp_port;
+  options.on_event = on_entry_event;
+  options.user = s;
   if (t2_entry_new(&s->entry, &s->loop, &options, detail, sizeof(detail))) fail_msg("entry: %s", detail);
   assert_int_equal(t2_entry_start(s->entry), 0);
 }
@@ -314,10 +340,6 @@ void site_heal(site *s) {
 
 /* ---- The end ---- */
 
-static void on_closed(void *user) {
-  ((site *)user)->closing--;
-}
-
 static void remove_dir(const char *dir) {
   uv_fs_t req;
   uv_dirent_t entry;
@@ -340,9 +362,9 @@ void site_close_client(site *s) {
 
 void site_stop(site *s) {
   site_close_client(s);
-  s->closing += 2;
+  s->closing += s->close_at ? 1 : 2;
   t2_entry_close(s->entry, on_closed, s);
-  t2_control_close(s->control, on_closed, s);
+  if (!s->close_at) t2_control_close(s->control, on_closed, s);
   while (s->closing)
     uv_run(&s->loop, UV_RUN_ONCE);
   uv_close((uv_handle_t *)&s->origin, NULL);

@@ -26,6 +26,10 @@ typedef struct site {
   t2_client *client;
   unsigned closing; /* objects whose close callback is still to come */
   unsigned ups;     /* uplinks that came up, ever */
+  unsigned control_events[T2_CONTROL_ENTRY_ENDED + 1], entry_events[T2_ENTRY_RETRYING + 1]; /* of each type */
+  char event_id[64], event_reason[64]; /* of the last of the control plane's that had one */
+  uint64_t entry_delay_ms;             /* of the last RETRYING */
+  t2_control_event_type close_at;      /* closes the control plane from inside this event; 0: none */
   bool ready;
   bool client_ended;
   bool client_closed; /* by the test */

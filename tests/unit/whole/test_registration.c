@@ -175,6 +175,8 @@ static void test_the_end_deletes_the_session(void **state) {
   wait_for(&w, T2_REGISTRATION_ENDED, 1);
   assert_int_equal(w.error, 0);
   assert_false(is_live(&s, "shop"));
+  assert_int_equal(s.control_events[T2_CONTROL_SESSION_ENDED], 1);
+  assert_string_equal(s.event_reason, "it was deleted");
   assert_int_equal(t2_registration_renew(w.registration), T2_ERR_STATE);
   stop(&w);
   site_stop(&s);
@@ -239,6 +241,18 @@ static void test_a_control_plane_that_goes_is_lost_and_retried(void **state) {
   assert_true(*w.ticket); /* it is good still */
   assert_int_equal(t2_registration_end(w.registration, 60000), 0);
   wait_for(&w, T2_REGISTRATION_ENDED, 1);
+  stop(&w);
+  site_stop(&s);
+}
+
+/* While its answer is on the way: the request that registers is what tells. */
+static void test_the_control_plane_may_be_closed_by_who_is_told_of_it(void **state) {
+  watch w;
+  site s;
+  site_start(&s, NULL);
+  s.close_at = T2_CONTROL_SESSION_REGISTERED;
+  start(&w, &s, "shop", NULL);
+  wait_for(&w, T2_REGISTRATION_RETRYING, 1);
   stop(&w);
   site_stop(&s);
 }
@@ -330,6 +344,7 @@ int main(void) {
       cmocka_unit_test(test_a_session_that_is_ended_elsewhere_is_revoked_and_over),
       cmocka_unit_test(test_a_token_that_is_not_known_ends_it),
       cmocka_unit_test(test_a_control_plane_that_goes_is_lost_and_retried),
+      cmocka_unit_test(test_the_control_plane_may_be_closed_by_who_is_told_of_it),
       cmocka_unit_test(test_it_may_be_closed_from_inside_any_event),
       cmocka_unit_test(test_options_are_checked),
       cmocka_unit_test(test_each_allocation_may_fail),
