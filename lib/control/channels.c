@@ -298,23 +298,28 @@ static void on_message(t2_channel *channel, const t2_message *message, void *use
   (void)send_or_close(m, &lease);
 }
 
-/* Whose last channel was reset with CANCEL has taken leave: its lease is not waited for. A connection that
- * was lost says nothing of the kind. */
-static void take_leave(t2_channels *channels, t2_session *session, t2_store_entry *entry) {
-  char id[T2_SESSION_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
-  bool left = entry || session->channel_count == 0;
-  snprintf(id, sizeof(id), "%s", session ? session->id : entry->id);
-  snprintf(owner, sizeof(owner), "%s", session ? session->owner->name : entry->owner);
-  if (session && session->channel_count == 0) {
-    t2_log_at(&channels->loop->log, INFO, "control", "session %s has taken leave", session->id);
-    t2_store_lapse(channels->store, session);
-  } else if (entry) {
-    t2_log_at(&channels->loop->log, INFO, "control", "entry %s has taken leave", entry->id);
-    t2_store_entry_remove(channels->store, entry);
-    t2_channels_entries_changed(channels);
-  }
+static void tell_left(t2_channels *channels, bool session, const char *id, const char *owner) {
+  t2_log_at(&channels->loop->log, INFO, "control", "%s %s has taken leave", session ? "session" : "entry",
+            id);
   if (channels->store->dirty) channels->on_dirty(channels->user);
-  if (left && channels->on_left) channels->on_left(session != NULL, id, owner, channels->user);
+  if (channels->on_left) channels->on_left(session, id, owner, channels->user);
+}
+
+static void session_leaves(t2_channels *channels, t2_session *session) {
+  char id[T2_SESSION_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
+  snprintf(id, sizeof(id), "%s", session->id);
+  snprintf(owner, sizeof(owner), "%s", session->owner->name);
+  t2_store_lapse(channels->store, session);
+  tell_left(channels, true, id, owner);
+}
+
+static void entry_leaves(t2_channels *channels, t2_store_entry *entry) {
+  char id[T2_ENTRY_ID_MAX + 1], owner[T2_OWNER_MAX + 1];
+  snprintf(id, sizeof(id), "%s", entry->id);
+  snprintf(owner, sizeof(owner), "%s", entry->owner);
+  t2_store_entry_remove(channels->store, entry);
+  t2_channels_entries_changed(channels);
+  tell_left(channels, false, id, owner);
 }
 
 static void on_close(t2_channel *channel, int err, int status, void *user) {
@@ -327,7 +332,13 @@ static void on_close(t2_channel *channel, int err, int status, void *user) {
   t2_log_at(&m->channels->loop->log, DEBUG, "control", "the channel of %s was closed: %s",
             session ? session->id : entry->id, t2_strerror(err));
   detach(m);
-  if (err == T2_ERR_CANCELLED) take_leave(m->channels, session, entry);
+  /* Whose last channel was reset with CANCEL has taken leave: its lease is not waited for. A connection that
+   * was lost says nothing of the kind. */
+  if (err != T2_ERR_CANCELLED) return;
+  if (session && session->channel_count == 0)
+    session_leaves(m->channels, session);
+  else if (entry)
+    entry_leaves(m->channels, entry);
 }
 
 static const t2_channel_ops channel_ops = {.on_message = on_message, .on_close = on_close};

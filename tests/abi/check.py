@@ -39,7 +39,7 @@ def exported(library):
 
 def dump(library):
     status, said = run("abidw", "--headers-dir", HEADERS, "--drop-private-types", "--exported-interfaces-only",
-                       "--no-show-locs", "--no-corpus-path", "--no-comp-dir-path", library)
+                       "--type-id-style", "hash", "--no-show-locs", "--no-corpus-path", "--no-comp-dir-path", library)
     if status:
         sys.exit(f"abidw ended with {status}: {said}")
     return said

@@ -9,6 +9,9 @@ set -eu
 cd "$(dirname "$0")/../.."
 if [ $# -eq 0 ]; then
   [ -f build/release/build.ninja ] || cmake --preset release >/dev/null
-  cmake --build build/release --target tunnel2 >/dev/null
+  said=$(cmake --build build/release --target tunnel2) || {
+    printf '%s\n' "$said" >&2
+    exit 1
+  }
 fi
 python3 tests/abi/check.py record "${1:-build/release/lib/libtunnel2.so}"
