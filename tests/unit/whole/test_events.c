@@ -36,7 +36,7 @@ static void lapse_one_of_each(site *s) {
   t2_moment now = t2_channels_now(&s->control->channels);
   t2_moment past = {now.mono_ms - 31000, now.wall};
   const t2_announcement gone = {T2_STR("e-2"), T2_STR("https://127.0.0.1:9"), T2_STR("http://127.0.0.1:9"),
-                                T2_STR("localhost")};
+                                T2_STR("localhost"), T2_STR_NULL};
   t2_store_entry *entry;
   t2_session *session;
   bool flag;
