@@ -31,6 +31,8 @@ def test_killed_control_plane_fails_no_request_and_comes_back(site, origin):
         # Well past the lease: tickets and uplinks do not depend on it.
         time.sleep(5)
         assert load.done > before + 50
+        assert entry.event("lost")["reason"]
+        assert 0 <= entry.event("retrying")["delay_ms"] <= 5000
         entry_mark, client_mark = entry.mark(), client.mark()
         begun = time.monotonic()
         site.tunneld("--lease-seconds", "3", listen=site.control)
