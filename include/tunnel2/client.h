@@ -138,8 +138,7 @@ T2_API void t2_client_options_init(t2_client_options *options);
  * t2_client_close before the loop is closed. 0; or with *client NULL and a sentence in detail[detail_size]
  * (NULL with 0: not wanted): T2_ERR_INVALID (an option); T2_ERR_UNSUPPORTED (a scheme of origin or server
  * that this version does not speak); T2_ERR_NOT_FOUND or T2_ERR_CERTIFICATE (a CA file, or a directory);
- * T2_ERR_NOMEM.
- */
+ * T2_ERR_NOMEM. */
 T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_options *options, char *detail,
                          size_t detail_size);
 /* Begins: registers, opens uplinks, and goes on doing so until t2_client_drain or t2_client_close. 0 or

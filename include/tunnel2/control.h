@@ -44,11 +44,10 @@ typedef struct t2_control_event {
   const char *reason;         /* a few words for a person */
 } t2_control_event;
 
-/* Called for each event, on the loop's thread: READY from inside of t2_control_start. user is that of the
- * options. */
+/* Called for each event, on the loop's thread: READY from inside of t2_control_start, DRAINING of
+ * t2_control_drain. user is that of the options. */
 typedef void (*t2_control_event_cb)(t2_control *control, const t2_control_event *event, void *user);
-/* Called once, on the loop's thread, when the control plane has been freed. user is that of t2_control_close.
- */
+/* Called once, on the loop's thread, when it has been freed. user is that of t2_control_close. */
 typedef void (*t2_control_close_cb)(void *user);
 
 /* Where it listens, what it knows and what it allows. Texts are copied by t2_control_new; NULL means the

@@ -53,9 +53,8 @@ typedef struct t2_entry_event {
   uint64_t delay_ms;              /* RETRYING: milliseconds to the next attempt */
 } t2_entry_event;
 
-/* Called for each event, on the loop's thread: READY from inside of t2_entry_start. user is that of the
- * options.
- */
+/* Called for each event, on the loop's thread: READY from inside of t2_entry_start, DRAINING of
+ * t2_entry_drain. user is that of the options. */
 typedef void (*t2_entry_event_cb)(t2_entry *entry, const t2_entry_event *event, void *user);
 /* Called once, on the loop's thread, when the entry has been freed. user is that of t2_entry_close. */
 typedef void (*t2_entry_close_cb)(void *user);

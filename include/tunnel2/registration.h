@@ -109,8 +109,8 @@ T2_API int t2_registration_new(t2_registration **registration, uv_loop_t *loop,
                                const t2_registration_options *options, char *detail, size_t detail_size);
 
 /* Begins: registers, and goes on until t2_registration_end or t2_registration_close. 0; T2_ERR_STATE: it was
- * started before. Failures come as events: what may pass is retried without end, with
- * exponential backoff and full jitter; what can't (token refused, session owned by another) is ENDED. */
+ * started before. Failures come as events: what may pass is retried without end, with exponential backoff and
+ * full jitter; what can't (token refused, session owned by another) is ENDED. */
 T2_API int t2_registration_start(t2_registration *registration);
 
 /* Asks for a new ticket now, as when an entry refused the one there is: TICKET comes. 0; T2_ERR_STATE: the
