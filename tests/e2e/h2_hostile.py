@@ -1,5 +1,6 @@
 """Floods over HTTP/2 by hand, for tests of what a peer bears: frames are written as they are, and what comes back is read."""
 import itertools
+import select
 import socket
 import ssl
 import threading
@@ -11,6 +12,7 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, 
 from h2wire import DEADLINE, PREFACE
 
 GONE = (ConnectionError, ssl.SSLError, socket.timeout)
+NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def head(stream, fields, end=False, whole=True):
@@ -61,8 +63,9 @@ class Peer:
         self.frames = []  # that came
         self.ended = False
         self.changed = threading.Condition()
+        self.using = threading.Lock()  # an SSL object is one thread's at a time
         self.sending = threading.Lock()
-        sock.settimeout(DEADLINE)
+        sock.setblocking(False)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
@@ -73,7 +76,7 @@ class Peer:
                     with self.changed:
                         self.frames.append(frame)
                         self.changed.notify_all()
-                data = self.sock.recv(65536)
+                data = self._receive()
                 if not data:
                     break
                 self.buffer += data
@@ -82,6 +85,24 @@ class Peer:
         with self.changed:
             self.ended = True
             self.changed.notify_all()
+
+    def _receive(self):
+        while True:
+            try:
+                with self.using:
+                    return self.sock.recv(65536)
+            except NOT_YET:
+                if not select.select([self.sock], [], [], DEADLINE)[0]:
+                    return b""
+
+    def _write(self, data):
+        while data:
+            try:
+                with self.using:
+                    data = data[self.sock.send(data):]
+            except NOT_YET:
+                if not select.select([], [self.sock], [], DEADLINE)[1]:
+                    raise socket.timeout() from None
 
     def _frame(self):
         self.buffer, self.preface = self.buffer[self.preface:], 0
@@ -98,7 +119,7 @@ class Peer:
         """False when the peer has gone."""
         try:
             with self.sending:
-                self.sock.sendall(b"".join(frame.serialize() for frame in frames))
+                self._write(memoryview(b"".join(frame.serialize() for frame in frames)))
             return True
         except (*GONE, OSError):
             return False
@@ -150,8 +171,8 @@ class Caller(Peer):
     """The end that asks: of an uplink's accepting side."""
 
     def __init__(self, sock, rest=b""):
-        super().__init__(sock, rest)
         sock.sendall(PREFACE)
+        super().__init__(sock, rest)
         self.send(SettingsFrame(0, {}))
         self.send(SettingsFrame(0, flags=["ACK"]))
 

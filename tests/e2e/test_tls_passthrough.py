@@ -13,10 +13,11 @@ import pytest
 import api
 import certificates
 import pattern
+import ports
 import tickets
 from h2wire import H2
 from programs import Site, address, run, wait_until
-from tcp import TcpOrigin, echo, exactly, free_ports, is_cut, rest
+from tcp import TcpOrigin, echo, exactly, is_cut, rest
 from wire import ask
 
 MIB = 1 << 20
@@ -236,7 +237,7 @@ def test_64_mib_both_ways(site, pki):
 
 
 def test_openssl_s_client_and_s_server(own, pki):
-    port = free_ports(1)
+    port = ports.free(1)
     server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", pki / "b.pem", "-key",
                                pki / "b-key.pem", "-www"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -392,7 +393,7 @@ def test_nobody_serves_the_session_now(own, origins):
 def test_an_origin_that_is_not_there(own):
     own.tunneld()
     tls = address(own.proxyentry("--tls", "127.0.0.1:0").ready["tls"])
-    publish(own, str(free_ports(1)), "a.example.test")
+    publish(own, str(ports.free(1)), "a.example.test")
     with socket.create_connection(tls, timeout=30) as sock:
         sock.sendall(hello("a.example.test"))
         assert is_cut(sock)
@@ -460,7 +461,7 @@ def test_an_entry_without_the_port_refuses(own, origins):
 def shared_port(request, tmp_path_factory, shared_origin, origins, pki):
     """--tls where --public-tls is: on a port of its own, on that of uplinks, and behind a proxy."""
     site = Site(tmp_path_factory.mktemp("one"))
-    one = f"127.0.0.1:{free_ports(1)}"
+    one = f"127.0.0.1:{ports.free(1)}"
     site.before = V2_PEER if request.param == "proxy" else b""
     more = ["--accept-proxy-protocol"] if request.param == "proxy" else []
     try:
