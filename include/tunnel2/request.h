@@ -76,7 +76,7 @@ T2_API const char *t2_request_authority(const t2_request *request);
 T2_API const char *t2_request_protocol(const t2_request *request);
 /* X-Request-Id, made by the entry where the public sent none; it is in the logs of entry and client too. */
 T2_API const char *t2_request_id(const t2_request *request);
-/* Bytes of content, or -1: not known. */
+/* Bytes of content (0: there is none), or -1: not known. */
 T2_API int64_t t2_request_content_length(const t2_request *request);
 /* Who asks, as the entry says (Forwarded): "192.0.2.1", of a TCP connection "192.0.2.1:40123" or
  * "[2001:db8::1]:40123"; "" where that is not known. */
@@ -85,6 +85,10 @@ T2_API const char *t2_request_remote(const t2_request *request);
 T2_API const char *t2_request_field(const t2_request *request, const char *name);
 /* All fields in order, *count of them; Host and what frames the message are not among them. */
 T2_API const t2_http_field *t2_request_fields(const t2_request *request, size_t *count);
+/* All that in one piece, for who takes it apart elsewhere, such as a binding for which each call is dear:
+ * method, path, scheme, authority, protocol ("": none), remote and id, then name and value of each field.
+ * Each ends with a NUL, and has none inside; *size bytes in all. */
+T2_API const char *t2_request_text(const t2_request *request, size_t *size);
 /* Fields behind the content, *count of them: 0 before on_end. Valid as long as the request. */
 T2_API const t2_http_field *t2_request_trailers(const t2_request *request, size_t *count);
 /* With consume_later: n bytes more that on_data gave are done with, and as many may come. Without it nothing

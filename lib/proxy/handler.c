@@ -123,7 +123,7 @@ void t2_handlers_fini(t2_handlers *handlers) {
 
 void t2_handlers_serve(t2_handlers *handlers, t2_exchange *exchange, const t2_head *head, bool end,
                        uint64_t response_timeout_ms) {
-  t2_request *request = t2_request_new(handlers, exchange, head);
+  t2_request *request = t2_request_new(handlers, exchange, head, end);
   if (!request) {
     t2_exchange_refuse(exchange, t2_problem_of(T2_ERR_NOMEM, T2_AT_ORIGIN), NULL);
     return;

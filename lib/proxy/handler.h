@@ -39,7 +39,8 @@ struct t2_request {
   void *ops_user;
   void *user;
   /* What is asked; texts are behind the struct. */
-  const char *method, *path, *scheme, *authority, *protocol, *remote, *id;
+  const char *method, *path, *scheme, *authority, *protocol, *remote, *id; /* in this order, method first */
+  size_t text_size; /* of these and of the fields, whose texts come next */
   int64_t content_length;
   t2_http_field *fields, *trailers; /* trailers: a block of its own */
   size_t field_count, trailer_count;
@@ -61,8 +62,8 @@ struct t2_request {
 
 /* Trailers of a request, copied: 0 or T2_ERR_NOMEM. */
 int t2_request_keep_trailers(t2_request *request, const t2_fields *trailers);
-/* A request with a copy of what is asked; NULL when there is no memory. */
-t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, const t2_head *head);
+/* A request with a copy of what is asked; end: nothing follows the head. NULL when there is no memory. */
+t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, const t2_head *head, bool end);
 /* From here on the request's callbacks are these, which outlive it; on_request is not called. */
 void t2_request_take_over(t2_request *request, const t2_handler *ops, void *user);
 /* Sends what was kept back, as far as there is room. */

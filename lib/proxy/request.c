@@ -28,18 +28,21 @@ static void put_fields(t2_http_field *out, const t2_fields *fields, char **at) {
   }
 }
 
-t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, const t2_head *head) {
+t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, const t2_head *head,
+                           bool end) {
   const t2_allocator *mem = handlers->proxy->loop->mem;
   t2_str remote = t2_forwarded_for(head), id = t2_str_c(exchange->request_id);
+  t2_str protocol = exchange->upgrade ? head->protocol : T2_STR_NULL;
   size_t list = head->fields.n * sizeof(t2_http_field);
-  size_t text = head->method.n + head->path.n + head->scheme.n + head->authority.n + head->protocol.n +
-                remote.n + id.n + 7 + text_size(&head->fields);
+  size_t text = head->method.n + head->path.n + head->scheme.n + head->authority.n + protocol.n + remote.n +
+                id.n + 7 + text_size(&head->fields);
   t2_request *request = t2_alloc(mem, sizeof(*request) + list + text);
   if (!request) return NULL;
   *request = (t2_request){.handlers = handlers,
                           .fields = (t2_http_field *)(request + 1),
                           .field_count = head->fields.n,
-                          .content_length = head->content_length,
+                          .text_size = text,
+                          .content_length = end ? 0 : head->content_length,
                           .has_protocol = exchange->upgrade,
                           .promised = -1};
   char *at = (char *)(request + 1) + list;
@@ -47,7 +50,7 @@ t2_request *t2_request_new(t2_handlers *handlers, const t2_exchange *exchange, c
   request->path = put(&at, head->path);
   request->scheme = put(&at, head->scheme);
   request->authority = put(&at, head->authority);
-  request->protocol = put(&at, head->protocol);
+  request->protocol = put(&at, protocol);
   request->remote = put(&at, remote);
   request->id = put(&at, id);
   put_fields(request->fields, &head->fields, &at);
@@ -110,6 +113,11 @@ const char *t2_request_field(const t2_request *request, const char *name) {
 const t2_http_field *t2_request_fields(const t2_request *request, size_t *count) {
   *count = request->field_count;
   return request->fields;
+}
+
+const char *t2_request_text(const t2_request *request, size_t *size) {
+  *size = request->text_size;
+  return request->method;
 }
 
 const t2_http_field *t2_request_trailers(const t2_request *request, size_t *count) {
