@@ -32,7 +32,7 @@ def test_a_port_is_published_until_the_block_ends(options, origin):
 def test_a_session_that_was_made_is_gone_at_once(options, origin, site):
     with tunnel2.forward(origin.target, **options) as t:
         assert len(t.session) == 36
-    assert t.session not in api.call(site, "GET", "/v1/sessions").body.decode()
+    assert t.session not in api.call(site, "GET", "/v1/sessions").body
 
 
 def test_two_at_once_are_on_one_thread(options, origin):

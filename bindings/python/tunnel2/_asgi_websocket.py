@@ -29,6 +29,7 @@ class WebSocketChannel(Channel):
         self._told = False  # of websocket.connect
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None  # of an answer in the place of accept
         self._accepted = self._closed = False  # closed: this side has sent Close, or has answered
+        self._sent: tuple[int, str] | None = None  # of the Close that was sent
         self._ended: tuple[int, str] | None = None  # how the peer, or an error, ended it
 
     # ---- receive ----
@@ -60,7 +61,7 @@ class WebSocketChannel(Channel):
         elif data:
             self._feed_for_close(data)
         if whole and self._ended is None:
-            self._end(ws.ABNORMAL, "")
+            self._end(*(self._sent or (ws.ABNORMAL, "")))
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -153,7 +154,7 @@ class WebSocketChannel(Channel):
         """Once: Close, and the end of this side."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._sent = True, (code, reason)
         self.exchange.write(ws.encode_close(code, reason))
         self.exchange.end()
 
