@@ -38,10 +38,11 @@ def version():
 def build_library(folder):
     """A release build of the library alone, in `folder`; returns its path."""
     if not shutil.which("cmake"):
-        sys.exit("tunnel2: cmake is needed, a C compiler, and the development files of nghttp2, mbedTLS, libuv, jansson")
+        sys.exit("tunnel2: needs cmake, a C compiler, and the development files of nghttp2, mbedTLS, libuv, jansson")
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     options = os.environ.get("TUNNEL2_CMAKE_OPTIONS", "").split()
-    subprocess.run(["cmake", "-S", root(), "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release", *options], check=True)
+    subprocess.run(["cmake", "-S", root(), "-B", folder, *generator, "-DCMAKE_BUILD_TYPE=Release", *options],
+                   check=True)
     subprocess.run(["cmake", "--build", folder, "--target", "tunnel2", "--parallel", str(os.cpu_count() or 2)],
                    check=True)
     return folder / "lib/libtunnel2.so"

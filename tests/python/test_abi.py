@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from tunnel2 import _abi, _library, options
 
 STRUCTS = [pytest.param(*entry, id=entry[1]) for entry in _abi.STRUCTS]
@@ -42,7 +42,7 @@ def test_every_option_of_the_library_can_be_given():
 
 def test_the_version_is_that_of_the_build_files():
     found = re.search(r"VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text().split("project(", 1)[1])
-    assert _library.VERSION == found.group(1)
+    assert found.group(1) == _library.VERSION
 
 
 def test_a_library_of_another_version_is_refused():

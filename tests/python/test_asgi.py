@@ -8,10 +8,10 @@ import time
 
 import pytest
 import websockets
-from asking import connect, get, split, until
 from websockets.sync.client import connect as ws_connect
 
 import tunnel2
+from asking import connect, get, split, until
 
 MIB = 1 << 20
 
@@ -179,7 +179,8 @@ def test_the_scope(t):
     scope = json.loads(get(t, "/scope/a%20b%2Fc?q=%20", "X-Some: a", "X-Some: b", host=f"{host}:{port}").body)
     expected = {"type": "http", "method": "GET", "path": "/session/asgi/scope/a b/c", "root_path": "/session/asgi",
                 "raw_path": "/session/asgi/scope/a%20b%2Fc", "query_string": "q=%20", "scheme": "http",
-                "http_version": "1.1", "client": ["127.0.0.1", 0], "server": [host, port], "state": {"made": "at startup"}}
+                "http_version": "1.1", "client": ["127.0.0.1", 0], "server": [host, port],
+                "state": {"made": "at startup"}}
     assert {k: scope[k] for k in expected} == expected
     headers = [tuple(pair) for pair in scope["headers"]]
     assert ("host", f"{host}:{port}") in headers and [v for n, v in headers if n == "x-some"] == ["a", "b"]

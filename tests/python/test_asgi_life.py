@@ -5,9 +5,9 @@ import threading
 import time
 
 import pytest
-from asking import connect, get, split, threads, until
 
 import tunnel2
+from asking import connect, get, split, threads, until
 from tunnel2 import _tunnel
 
 

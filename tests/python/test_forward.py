@@ -9,11 +9,11 @@ import time
 import api
 import pytest
 import tcp
+
+import tunnel2
 import udp
 from asking import get, threads, until
 from conftest import start_site
-
-import tunnel2
 from tunnel2 import _abi, _client
 
 

@@ -28,7 +28,8 @@ def test_numbers_of_all_sizes(number):
     assert frame.type == number and frame.get_number(number) == number
 
 
-@pytest.mark.parametrize("type, fields", [(2**62, []), (-1, []), (1, [(2**62, b"")]), (1, [(1, 2**62)]), (1, [(1, -1)])])
+@pytest.mark.parametrize("type, fields", [(2**62, []), (-1, []), (1, [(2**62, b"")]), (1, [(1, 2**62)]),
+                                          (1, [(1, -1)])])
 def test_a_number_that_is_too_large_is_invalid(type, fields):
     with pytest.raises(InvalidError):
         frames.encode(type, fields)

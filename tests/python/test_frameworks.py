@@ -5,10 +5,10 @@ import re
 import threading
 
 import pytest
-from asking import connect, get, split
 from websockets.sync.client import connect as ws_connect
 
 import tunnel2
+from asking import connect, get, split
 
 MIB = 1 << 20
 
@@ -60,7 +60,8 @@ def test_flask_streams(flask_tunnel):
 
 
 def test_flask_takes_a_form_in_chunks(flask_tunnel):
-    form = (b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n" + bytes(MIB) + b"\r\n--x--\r\n")
+    form = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n' + bytes(MIB)
+            + b"\r\n--x--\r\n")
     with connect(flask_tunnel) as client:
         client.request("POST", split(flask_tunnel, "/upload")[1], "Content-Type: multipart/form-data; boundary=x",
                        "Transfer-Encoding: chunked")

@@ -11,7 +11,8 @@ def client_frame(first, data, length=None, key=b"\x01\x02\x03\x04"):
     """As a client sends it; length: the bytes of the length field, whatever they say."""
     n = len(data)
     if length is None:
-        length = bytes([n]) if n < 126 else b"\x7e" + struct.pack("!H", n) if n < 65536 else b"\x7f" + struct.pack("!Q", n)
+        wide = b"\x7e" + struct.pack("!H", n) if n < 65536 else b"\x7f" + struct.pack("!Q", n)
+        length = bytes([n]) if n < 126 else wide
     masked = bytes(b ^ key[i % 4] for i, b in enumerate(data))
     return bytes([first, 0x80 | length[0]]) + length[1:] + key + masked
 

@@ -8,9 +8,9 @@ import time
 import wsgiref.validate
 
 import pytest
-from asking import connect, get, split, until
 
 import tunnel2
+from asking import connect, get, split, until
 from tunnel2._wsgi import host_and_port
 
 MIB = 1 << 20
@@ -139,8 +139,8 @@ def test_a_simple_answer(t):
 
 def test_the_environ(t):
     (host, port), _ = split(t)
-    answer = get(t, "/environ/a%20b%2Fc?q=1&r=%20", "X-Some: a", "X-Some: b", "Cookie: a=1", "Proxy: evil", "X_Some: evil",
-                 "Content-Type: text/x", host=f"{host}:{port}", body=b"12345", method="POST")
+    answer = get(t, "/environ/a%20b%2Fc?q=1&r=%20", "X-Some: a", "X-Some: b", "Cookie: a=1", "Proxy: evil",
+                 "X_Some: evil", "Content-Type: text/x", host=f"{host}:{port}", body=b"12345", method="POST")
     environ = json.loads(answer.body)
     expected = {"REQUEST_METHOD": "POST", "PATH_INFO": "/environ/a b/c", "QUERY_STRING": "q=1&r=%20",
                 "SCRIPT_NAME": "/session/wsgi", "HTTP_X_SOME": "a, b", "HTTP_COOKIE": "a=1", "CONTENT_LENGTH": "5",

@@ -20,7 +20,7 @@ def echo():
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        yield "127.0.0.1:%d" % sock.getsockname()[1]
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
     finally:
         sock.sendto(b"stop", sock.getsockname())
         thread.join(5)

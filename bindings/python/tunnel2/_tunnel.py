@@ -76,7 +76,8 @@ class Tunnel:
     def __init__(self, client: Client, serving: _Serving | None = None) -> None:
         self._client, self._serving = client, serving
         self._finalizer = weakref.finalize(self, _abandon, client, serving)
-        self._finalizer.atexit = False  # at exit the runtime closes what is open
+        # At exit the runtime closes what is open. (Some versions of typeshed think it has slots.)
+        self._finalizer.atexit = False  # type: ignore[misc, unused-ignore]
 
     def start(self) -> None:
         """Begins, and does not wait. (forward and serve have done so.)"""
