@@ -80,23 +80,22 @@ install_packages() {
     die "apt-get install failed (see above)"
 }
 
-# build/venv with the packages of tests/e2e/requirements.txt, made anew when that file changes.
+# make_venv FOLDER REQUIREMENTS: an environment with those packages, made anew when that file changes.
 make_venv() {
-  want=$(cat tests/e2e/requirements.txt)
-  if [ -x build/venv/bin/pytest ] && [ "$(cat build/venv/requirements.txt 2>/dev/null)" = "$want" ] &&
-    build/venv/bin/python -c '' 2>/dev/null; then
+  want=$(cat "$2")
+  if [ -x "$1/bin/pytest" ] && [ "$(cat "$1/requirements.txt" 2>/dev/null)" = "$want" ] &&
+    "$1/bin/python" -c '' 2>/dev/null; then
     return 0
   fi
   python=/usr/bin/python3 # the distribution's, for which python3-venv was installed
   [ -x "$python" ] || python=python3
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || die "$python is older than 3.9"
-  [ ! -L build/venv ] || die "build/venv is a link: --clear would empty what it leads to; remove the link first"
-  say "making the Python environment build/venv"
+  [ ! -L "$1" ] || die "$1 is a link: --clear would empty what it leads to; remove the link first"
+  say "making the Python environment $1"
   mkdir -p build
-  "$python" -m venv --clear build/venv || die "$python -m venv failed (see above)"
-  build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/e2e/requirements.txt ||
-    die "pip could not install tests/e2e/requirements.txt (see above)"
-  cp tests/e2e/requirements.txt build/venv/requirements.txt
+  "$python" -m venv --clear "$1" || die "$python -m venv failed (see above)"
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2" || die "pip could not install $2 (see above)"
+  cp "$2" "$1/requirements.txt"
 }
 
 # configure PRESET
@@ -133,16 +132,19 @@ wanted() {
 }
 
 install_packages
-make_venv
+make_venv build/venv tests/e2e/requirements.txt
 configure asan
 names=$(ctest --test-dir build/asan -N ${only:+-R "$only"} | sed -n 's/^ *Test *#[0-9]*: //p')
 [ -n "$names" ] || die "no test matches $only"
 say "tests to run${only:+ (matching $only)}: $(printf '%s\n' "$names" | wc -l)"
 
-if wanted '^(unit|e2e|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
+if wanted '^python\.'; then
+  make_venv build/venv-python tests/python/requirements.txt
+fi
+if wanted '^(unit|e2e|python|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
+if wanted '^(python\.wheel|e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
   build release
 fi
 if wanted '^tsan\.'; then

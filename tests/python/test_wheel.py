@@ -25,7 +25,8 @@ def test_the_wheel_has_the_library_and_works(tmp_path):
     assert not [name for name in names if name.endswith((".c", ".h"))]
     del environment["TUNNEL2_LIBRARY"]
     venv.create(tmp_path / "venv", with_pip=True)
-    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--no-index", "--disable-pip-version-check", wheel)
+    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--no-index", "--disable-pip-version-check", wheel,
+        env=environment)
     said = run(tmp_path / "venv/bin/python", "-c", "import tunnel2._library as l; print(l.find())", cwd=tmp_path,
                env=environment)
     assert Path(said.strip()).is_relative_to(tmp_path / "venv")

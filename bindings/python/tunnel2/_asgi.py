@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, MutableMapping
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from . import errors
 from ._handler import Disconnected, Exchange
@@ -78,11 +78,10 @@ def scope_of(exchange: Exchange, kind: str, state: dict[str, Any]) -> Scope:
     host, port = host_and_port(exchange.authority.decode("latin-1"), scheme)
     if kind == "websocket":
         scheme = "wss" if scheme == "https" else "ws"
-    text = path.decode("latin-1")
     return {
-        "type": kind, "asgi": VERSION, "http_version": "1.1", "scheme": scheme, "path": prefix + (
-            unquote(text) if "%" in text else text),
-        "raw_path": prefix.encode("latin-1") + path, "query_string": query, "root_path": prefix,
+        "type": kind, "asgi": VERSION, "http_version": "1.1", "scheme": scheme,
+        "path": prefix + unquote_to_bytes(path).decode("utf-8", "replace"), "root_path": prefix,
+        "raw_path": prefix.encode("latin-1") + path, "query_string": query,
         "headers": fields_in(exchange), "client": (remote, 0) if remote else None, "server": (host, int(port)),
         "state": state.copy(),
     }
@@ -350,7 +349,10 @@ class AsgiThread:
 
     def stop(self) -> None:
         """The app's shutdown, and the thread's end."""
-        if not self._thread.ident or self._loop.is_closed() or threading.current_thread() is self._thread:
+        if not self._thread.ident or self._loop.is_closed():
+            return
+        if threading.current_thread() is self._thread:  # it can't wait for itself
+            self.abandon()
             return
         try:
             asyncio.run_coroutine_threadsafe(self.server.shutdown(), self._loop).result(SHUTDOWN_SECONDS + 1)

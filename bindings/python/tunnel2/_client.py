@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import deque
 from ctypes import addressof, byref, c_void_p, cast, create_string_buffer, pointer, sizeof
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Callable, Mapping
 
 from . import _runtime, errors, options
@@ -189,7 +189,7 @@ class Client:
         struct = ClientStats(size=sizeof(ClientStats))
         if self._handle is not None:
             quick.t2_client_get_stats(self._handle, byref(struct))
-        return Stats(*(getattr(struct, field[0]) for field in ClientStats._fields_[1:]))
+        return Stats(**{field.name: getattr(struct, field.name) for field in fields(Stats)})
 
     # ---- From any thread ----
 

@@ -24,6 +24,7 @@ from ._runtime import Runtime
 log = logging.getLogger("tunnel2.serve")
 
 BACKLOG_MAX = 128 * 1024
+OVERHEAD = 256  # bytes that a write counts more than its content, so that very many tiny ones are bounded too
 PIECE = 128 * 1024  # of a long write: what is given to the library at once
 
 Pairs = Iterable["tuple[bytes, bytes]"]
@@ -105,7 +106,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """Content. Never waits: has_room() says when it is too much."""
         if data:
-            self.pushed += len(data)
+            self.pushed += len(data) + OVERHEAD
             self._push(_never, (), data)
 
     def has_room(self) -> bool:
@@ -170,6 +171,7 @@ class Exchange:
                 return False
         self._at = 0
         self._out.popleft()
+        self.taken += OVERHEAD
         return True
 
     def _refused(self, code: int) -> None:
@@ -191,6 +193,7 @@ class Exchange:
         self._out.clear()
         self.content.clear()
         self.wake()
+        self.wake = _nothing  # it refers to who has this: no cycle is left
 
 
 def _nothing() -> None:

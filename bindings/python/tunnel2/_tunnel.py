@@ -166,6 +166,7 @@ class Tunnel:
             self._client.close(drain)
             if self._serving is not None:
                 self._serving.stop()
+        self._finalizer.detach()
 
     async def aclose(self, drain: float | None = None) -> None:
         """The same for coroutines."""
@@ -173,6 +174,7 @@ class Tunnel:
             await self._client.aclose(drain)
             if self._serving is not None:
                 await self._serving.stop_async()
+        self._finalizer.detach()
 
     def __enter__(self) -> Self:
         return self

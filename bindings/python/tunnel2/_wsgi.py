@@ -220,8 +220,13 @@ class WsgiServer:
         self._jobs.put(exchange)
         if len(self._threads) < self._most and self._jobs.qsize() > 0:
             thread = threading.Thread(target=self._work, name=f"tunnel2-wsgi-{len(self._threads)}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                if not self._threads:
+                    raise
+                return  # those that are there will do
             self._threads.append(thread)
-            thread.start()
 
     def _work(self) -> None:
         waiter = Waiter()
