@@ -32,7 +32,7 @@ def test_a_port_is_published_until_the_block_ends(options, origin):
 def test_a_session_that_was_made_is_gone_at_once(options, origin, site):
     with tunnel2.forward(origin.target, **options) as t:
         assert len(t.session) == 36
-    assert t.session not in api.call(site, "GET", "/v1/sessions").body
+    assert t.session not in api.call(site, "GET", "/v1/sessions", token=site.token).body
 
 
 def test_two_at_once_are_on_one_thread(options, origin):
@@ -211,8 +211,31 @@ def test_an_error_can_be_pickled():
         tunnel2.AuthError, -14, "AUTH", "why", "why (AUTH)")
 
 
-def test_what_ends_it_is_raised_by_wait(own_site, origin):
-    """The session is ended by its owner's other hand: here, at the control plane."""
+def test_sessions_are_listed_and_ended(options, origin):
+    where = {name: options[name] for name in ("server", "state_dir")}
+    with tunnel2.forward(origin.target, session="listed", **options) as t:
+        found = {s.session: s for s in tunnel2.sessions(**where)}
+        assert (found["listed"].owner, found["listed"].kind, found["listed"].channels) == ("dev", "http", 1)
+        tunnel2.end_session("listed", **where)
+        with pytest.raises(tunnel2.Error):
+            t.wait(20)
+        assert t.closed and t.error is not None and list(t.events())[-1].type == "ended"
+    with pytest.raises(tunnel2.NotFoundError):
+        tunnel2.end_session("listed", **where)
+
+
+def test_who_may_not_list_sessions(site, options):
+    with pytest.raises(tunnel2.AuthError, match="token"):
+        tunnel2.sessions(server=options["server"], ca_file=site.ca, token="t" * 20)
+    with pytest.raises(tunnel2.CertificateError):
+        tunnel2.sessions(server=options["server"], token="t" * 20)
+    with pytest.raises(tunnel2.UnavailableError):
+        tunnel2.sessions(server="https://127.0.0.1:9", ca_file=site.ca, token="t" * 20)
+    with pytest.raises(tunnel2.InvalidError):
+        tunnel2.sessions(server="http://127.0.0.1:9", token="t" * 20)
+
+
+def test_after_the_end_there_is_nothing_to_ask(own_site, origin):
     with tunnel2.forward(origin.target, **own_site.options) as t:
         assert not t.wait(0.05)
         t.close()
@@ -245,3 +268,12 @@ def test_the_level_of_the_logger_is_the_threshold(options, origin, caplog):
     with caplog.at_level(logging.ERROR, "tunnel2"), tunnel2.forward(origin.target, **options) as t:
         get(t, "/inspect")
     assert not caplog.records
+
+
+def test_of_very_many_events_the_last_are_kept():
+    client = _client.Client({"token": "t" * 20})
+    for i in range(_client.EVENTS_KEPT + 10):
+        client.on_event(_abi.ClientEvent(type=5, delay_ms=i * 1000))
+    assert client.event(0)[0].delay == 10 and client.event(20)[0].delay == 20
+    assert client.event(_client.EVENTS_KEPT + 9)[0].delay == _client.EVENTS_KEPT + 9
+    assert client.event(_client.EVENTS_KEPT + 10) == (None, _client.EVENTS_KEPT + 10)

@@ -38,7 +38,7 @@ def test_what_users_write_is_typed(tmp_path):
 def test_ruff():
     run(sys.executable, "-m", "ruff", "check", "--no-cache", "--config", PACKAGE / "pyproject.toml",
         PACKAGE / "tunnel2", PACKAGE / "setup.py", ROOT / "examples/python", ROOT / "tests/python",
-        ROOT / "tests/bench")
+        ROOT / "tests/bench", cwd=ROOT / "tests/python")
 
 
 def test_nothing_but_the_standard_library_is_imported():

@@ -12,6 +12,7 @@ See README.md of the package for the whole.
 from . import frames
 from ._client import Event, Stats
 from ._library import VERSION as __version__
+from ._sessions import Session, end_session, sessions
 from ._tunnel import EventStream, Opening, Tunnel, forward, forward_async, serve, serve_async
 from .errors import (
                      AuthError,
@@ -28,6 +29,6 @@ from .options import Options
 
 __all__ = [
     "AuthError", "CertificateError", "ConflictError", "Error", "Event", "EventStream", "InvalidError", "NotFoundError",
-    "Opening", "Options", "StateError", "Stats", "Timeout", "Tunnel", "UnavailableError", "__version__", "forward",
-    "forward_async", "frames", "serve", "serve_async",
+    "Opening", "Options", "Session", "StateError", "Stats", "Timeout", "Tunnel", "UnavailableError", "__version__",
+    "end_session", "forward", "forward_async", "frames", "serve", "serve_async", "sessions",
 ]

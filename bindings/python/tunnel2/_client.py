@@ -86,8 +86,8 @@ class Client:
         self.ready = self.ended = self.closed = False
         self.error: errors.Error | None = None
         self.reason = ""  # the last one given
-        self.first = 0  # number of the oldest event kept
-        self.events: deque[Event] = deque()
+        self.event_count = 0  # since the start
+        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)  # the last of them
         self._changed = threading.Condition()
         self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._key = next(_keys)
@@ -145,10 +145,8 @@ class Client:
         self.reason = event.reason or self.reason
         self.ready = self.ready or event.type == "ready"
         with self._changed:
-            self.events.append(event)
-            if len(self.events) > EVENTS_KEPT:
-                self.events.popleft()
-                self.first += 1
+            self._events.append(event)
+            self.event_count += 1
             if event.type == "ended":
                 self.ended, self.error = True, event.error
         self._tell()
@@ -245,6 +243,13 @@ class Client:
                 await asyncio.wait_for(future, None if end is None else max(0, end - loop.time()))
             except asyncio.TimeoutError:
                 return False
+
+    def event(self, number: int) -> tuple[Event | None, int]:
+        """The event of that number, or the oldest that is kept, and the number of the next; None: not yet."""
+        with self._changed:
+            first = self.event_count - len(self._events)
+            at = max(number, first)
+            return (self._events[at - first], at + 1) if at < self.event_count else (None, at)
 
     def check_ready(self, came: bool) -> None:
         """Raises why it is not published."""

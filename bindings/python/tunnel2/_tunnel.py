@@ -27,29 +27,25 @@ MESSAGE_MAX = 16 * 1024 * 1024
 
 
 class EventStream:
-    """The events of a tunnel from its beginning (the last 1,024) until it is closed: for `for`, and `async for`."""
+    """The events of a tunnel from its beginning (the last 1,024) to its end: for `for`, and `async for`."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._next = client, 0
 
     def _take(self) -> Event | None:
-        client = self._client
-        at = max(self._next, client.first) - client.first
-        if at >= len(client.events):
-            return None
-        self._next = client.first + at + 1
-        return client.events[at]
+        event, self._next = self._client.event(self._next)
+        return event
 
-    def _is_there(self) -> bool:
-        client = self._client
-        return self._next < client.first + len(client.events)
+    def _is_settled(self) -> bool:
+        """There is one, or there will be none."""
+        return self._next < self._client.event_count or self._client.ended
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
         self._client.check()
-        self._client.wait(self._is_there, None)
+        self._client.wait(self._is_settled, None)
         event = self._take()
         if event is None:
             raise StopIteration
@@ -60,7 +56,7 @@ class EventStream:
 
     async def __anext__(self) -> Event:
         self._client.check()
-        await self._client.wait_async(self._is_there, None)
+        await self._client.wait_async(self._is_settled, None)
         event = self._take()
         if event is None:
             raise StopAsyncIteration

@@ -51,7 +51,7 @@ class Timeout(Error, TimeoutError):
 
 OK, NOMEM, INVALID, STATE, LIMIT, PROTOCOL, IO, TIMEOUT = 0, -1, -2, -3, -4, -5, -6, -7
 TLS, CERTIFICATE, CLOSED, CANCELLED, AUTH, FORBIDDEN, NOT_FOUND, CONFLICT = -10, -11, -12, -13, -14, -15, -16, -17
-UNSUPPORTED = -22
+UNAVAILABLE, UNSUPPORTED = -18, -22
 
 _CLASSES: dict[int, type[Error]] = {
     INVALID: InvalidError, UNSUPPORTED: InvalidError, STATE: StateError, TIMEOUT: Timeout, TLS: CertificateError,
