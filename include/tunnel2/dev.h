@@ -12,10 +12,10 @@ extern "C" {
 #endif
 
 /* Files of the directory. */
-#define T2_DEV_CA_FILE     "ca.pem"
-#define T2_DEV_CA_KEY_FILE "ca-key.pem"
-#define T2_DEV_CERT_FILE   "server.pem" /* for localhost, *.localhost, 127.0.0.1 and ::1 */
-#define T2_DEV_KEY_FILE    "server-key.pem"
+#define T2_DEV_CA_FILE     "ca.pem"         /* the CA's certificate: what all trust */
+#define T2_DEV_CA_KEY_FILE "ca-key.pem"     /* its private key */
+#define T2_DEV_CERT_FILE   "server.pem"     /* for localhost, *.localhost, 127.0.0.1 and ::1 */
+#define T2_DEV_KEY_FILE    "server-key.pem" /* its private key */
 #define T2_DEV_TOKEN_FILE  "token"  /* the token in the clear, for clients and entries on this machine */
 #define T2_DEV_TOKENS_FILE "tokens" /* what the control plane reads: hashed, owner "dev", all roles */
 

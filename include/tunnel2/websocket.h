@@ -23,11 +23,12 @@
 extern "C" {
 #endif
 
+/* A WebSocket. Opaque; made by t2_websocket_accept, and gone when its on_close has returned. */
 typedef struct t2_websocket t2_websocket;
 
 /* Codes of a close (RFC 6455, 7.4) that a program meets; 3000 to 4999 are free for its own. */
-#define T2_WEBSOCKET_NORMAL     1000
-#define T2_WEBSOCKET_GOING_AWAY 1001
+#define T2_WEBSOCKET_NORMAL     1000 /* its purpose is fulfilled */
+#define T2_WEBSOCKET_GOING_AWAY 1001 /* a server goes down, or a page is left */
 #define T2_WEBSOCKET_NO_CODE    1005 /* the peer's close had none */
 #define T2_WEBSOCKET_ABNORMAL   1006 /* it ended without a close */
 
@@ -52,12 +53,13 @@ typedef struct t2_websocket_options {
   uint64_t close_timeout_ms; /* from a close here or there until the connection is cut; 5,000 */
   /* Sub-protocols that are spoken, best first: the first that the peer offers is agreed to. */
   const char *const *protocols;
-  size_t protocol_count;
+  size_t protocol_count; /* of them */
   /* More fields of the answer to the handshake, such as Set-Cookie. */
   const t2_http_field *fields;
-  size_t field_count;
+  size_t field_count; /* of them */
 } t2_websocket_options;
 
+/* Sets every option to its default. */
 T2_API void t2_websocket_options_init(t2_websocket_options *options);
 
 /* Does the request ask for a WebSocket of the version there is (13)? */
