@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bindings/python")]
 
-import tcp  # noqa: E402
+import ports  # noqa: E402
 from origin import Origin  # noqa: E402
 from programs import BIN, Site  # noqa: E402
 
@@ -28,11 +28,11 @@ def python(*arguments, interpreter=sys.executable, environment=None, **options):
 
 
 def start_site(folder):
-    """tunneld with an entry in it, on ports it picks, with one port for TCP sessions and one for UDP."""
+    """tunneld with an entry in it, on ports it picks; two are for TCP sessions, two for UDP, one for TLS."""
     site = Site(folder)
-    port = tcp.free_ports(2)
+    port = ports.free(2)
     site.program = site.tunneld("--entry", "--public", "127.0.0.1:0", "--uplink", "127.0.0.1:0", "--tcp-ports",
-                                f"{port}-{port + 1}", "--udp-ports", f"{port}-{port + 1}")
+                                f"{port}-{port + 1}", "--udp-ports", f"{port}-{port + 1}", "--tls", "127.0.0.1:0")
     site.options = {"server": f"https://{site.control}", "state_dir": site.state, "timeout": 30}
     return site
 

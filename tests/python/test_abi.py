@@ -33,10 +33,12 @@ def test_a_struct_is_as_in_the_header(struct, name, header, tmp_path):
 
 def test_every_option_of_the_library_can_be_given():
     own = {"size", "allocator", "log", "log_user", "log_level", "on_event", "user", "handler", "handler_user"}
+    own |= {"token_file", "dev_state_dir"}  # read by options.resolve
     given = {member for member, _ in options._SCALARS.values()}
     given |= {name for member, count, _ in options._LISTS.values() for name in (member, count)}
     assert {field[0] for field in _abi.ClientOptions._fields_} - own == given
-    keywords = set(options.Options.__annotations__) - {"token_file", "dev", "state_dir"} - set(options.OWN)
+    files = {"token_file", "dev", "state_dir", "basic_auth_file"}
+    keywords = set(options.Options.__annotations__) - files - set(options.OWN)
     assert keywords == (set(options._SCALARS) | set(options._LISTS)) - {"origin"}
 
 

@@ -3,10 +3,12 @@ import asyncio
 import logging
 import pickle
 import socket
+import ssl
 import threading
 import time
 
 import api
+import certificates
 import pytest
 import tcp
 
@@ -15,6 +17,14 @@ import udp
 from asking import get, threads, until
 from conftest import start_site
 from tunnel2 import _abi, _client
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pki")
+    certificates.make_ca(folder, "ca")
+    certificates.issue(folder, "ca", "own", "DNS:own.example.test")
+    return folder
 
 
 def test_a_port_is_published_until_the_block_ends(options, origin):
@@ -75,6 +85,28 @@ def test_a_udp_port(options):
             sock.settimeout(10)
             sock.sendto(b"datagram", (host, int(port)))
             assert sock.recv(100) == b"datagram"
+
+
+def test_a_name_for_tls(options, pki):
+    """What is published decrypts by itself."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki / "own.pem", pki / "own-key.pem")
+
+    def handle(conn):
+        with context.wrap_socket(conn, server_side=True) as tls:
+            tls.sendall(tls.recv(100))
+
+    origin = tcp.TcpOrigin(handle)
+    try:
+        with tunnel2.forward(origin.target, kind="tls", hostnames=["own.example.test"], **options) as t:
+            assert t.url.startswith("tls://own.example.test:")
+            trust = ssl.create_default_context(cafile=str(pki / "ca.pem"))
+            with socket.create_connection(("127.0.0.1", int(t.url.rpartition(":")[2])), 10) as conn, \
+                    trust.wrap_socket(conn, server_hostname="own.example.test") as tls:
+                tls.sendall(b"sealed")
+                assert tcp.exactly(tls, 6) == b"sealed"
+    finally:
+        origin.close()
 
 
 # ---- events ----

@@ -19,8 +19,9 @@ ABOUT = """\
   files DIR         a directory
   tcp TARGET        PORT, HOST:PORT or unix:/PATH
   udp TARGET        PORT or HOST:PORT
+  tls TARGET        as tcp; its connections come by --hostname, and are passed on undecrypted
   serve MODULE:APP  a WSGI or ASGI app, in this process"""
-COMMANDS = ["http", "files", "tcp", "udp", "serve"]
+COMMANDS = ["http", "files", "tcp", "udp", "tls", "serve"]
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG,
           "off": logging.CRITICAL + 1}
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
@@ -51,11 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--remove-header", dest="remove_headers", action="append", metavar="NAME", help="from each request; repeated")
     add("--rewrite-prefix", action="store_true", help="mend Location and cookie paths below /session/ID")
     add("--hostname", dest="hostnames", action="append", metavar="HOST",
-        help="a name of one's own that points to the entry; repeated")
+        help="http, tls: a name of one's own that points to the entry; repeated")
     add("--allow-ip", dest="allow_ips", action="append", metavar="CIDR", help="who may ask; repeated (all)")
     add("--basic-auth", metavar="USER:PASSWORD", help="asked of the public; other users of this machine see it")
+    add("--basic-auth-file", metavar="FILE", help="the same from the first line of it")
     add("--remote-port", type=int, metavar="PORT", help="tcp, udp: the public port asked for (any)")
-    add("--proxy-protocol", action="store_true", help="tcp: tell TARGET who connected (PROXY protocol v2)")
+    add("--proxy-protocol", action="store_true", help="tcp, tls: tell TARGET who connected (PROXY protocol v2)")
     add("--connect-timeout", type=float, metavar="SECONDS", help="to the origin (5)")
     add("--response-timeout", type=float, metavar="SECONDS", help="from the end of a request to the answer (30)")
     add("--interface", choices=["auto", "wsgi", "asgi"], default="auto", help="serve: what the app speaks (auto)")
@@ -110,7 +112,7 @@ def _tunnel_of(given: argparse.Namespace) -> Tunnel:
         raise errors.InvalidError(errors.INVALID, f"{given.command} needs what it is to publish")
     if given.command == "serve":
         return _tunnel.new_serve_threads(_load(target, given.app_dir), given.interface, given.threads, options)
-    if given.command in ("tcp", "udp"):
+    if given.command in ("tcp", "udp", "tls"):
         options["kind"] = given.command
     return _tunnel.new_forward(f"files:{target}" if given.command == "files" else target, options)
 

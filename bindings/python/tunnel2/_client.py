@@ -43,6 +43,8 @@ class Stats:
     uplinks: int  # up now
     bytes_to_origin: int
     bytes_from_origin: int
+    datagrams_dropped: int  # udp
+    http2_given_up: int  # HTTP/2 connections that were ended for what the peer did too much of
 
 
 # ---- What C calls: on the loop's thread. These live as long as the process. ----

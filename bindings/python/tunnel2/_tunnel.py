@@ -227,8 +227,8 @@ def new_forward(target: str | int | None, options: dict[str, Any]) -> Tunnel:
 def forward(target: str | int | None, **options: Unpack[Options]) -> Tunnel:
     """Publishes what answers at `target`, and returns when it is.
 
-    `target` is a port, "host:port", "http://…", "https://…", "h2c://…", "unix:/path" or "files:DIR"; with kind="tcp" a
-    port, "host:port" or "unix:/path", with "udp" a port or "host:port". None: there are only `routes`.
+    `target` is a port, "host:port", "http://…", "https://…", "h2c://…", "unix:/path" or "files:DIR"; with kind="tcp" or
+    "tls" a port, "host:port" or "unix:/path", with "udp" a port or "host:port". None: there are only `routes`.
     """
     return new_forward(target, dict(options))._open()
 

@@ -13,10 +13,10 @@ from ._abi import ClientOptions, initialised, quick
 if TYPE_CHECKING:
     from typing_extensions import Literal
 
-    Kind = Literal["http", "tcp", "udp"]
+    Kind = Literal["http", "tcp", "udp", "tls"]
     StrPath = Union[str, "os.PathLike[str]"]
 
-KINDS = {"http": 0, "tcp": 1, "udp": 2}
+KINDS = {"http": 0, "tcp": 1, "udp": 2, "tls": 3}
 CA_FILE, TOKEN_FILE = "ca.pem", "token"
 
 
@@ -32,7 +32,7 @@ class Options(TypedDict, total=False):
     state_dir: StrPath | None  # where that is; implies dev
     kind: Kind  # "http"
     remote_port: int  # tcp, udp: the public port asked for
-    proxy_protocol: bool  # tcp: each connection begins with a PROXY protocol header
+    proxy_protocol: bool  # tcp, tls: each connection begins with a PROXY protocol header
     routes: Mapping[str, str]  # more origins, by path: {"/api": "3000", "/static": "files:public"}
     add_headers: Mapping[str, str] | Iterable[tuple[str, str]]  # to each request, for the public's own
     remove_headers: Iterable[str]
@@ -42,7 +42,8 @@ class Options(TypedDict, total=False):
     origin_insecure: bool  # https origins are not verified
     allow_ips: Iterable[str]  # who of the public may ask: addresses and prefixes
     basic_auth: str | tuple[str, str]  # "user:password", asked of the public
-    hostnames: Iterable[str]  # names of one's own that point to the entry
+    basic_auth_file: StrPath  # the same from the first line of it
+    hostnames: Iterable[str]  # http, tls: names of one's own that point to the entry
     connect_timeout: float  # to the origin
     response_timeout: float  # from the end of a request to the head of its answer
     retry_min: float  # reconnecting: the upper bound of the first delay
@@ -63,18 +64,18 @@ def default_state_dir() -> Path:
     return (Path(base) if base.startswith("/") else Path.home() / ".local/state") / "tunnel2"
 
 
-def _first_line(path: Path) -> str:
+def _first_line(what: str, path: Path) -> str:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise errors.NotFoundError(errors.NOT_FOUND, f"token file {path}: {error.strerror}") from error
+        raise errors.NotFoundError(errors.NOT_FOUND, f"{what} file {path}: {error.strerror}") from error
     if not lines:
-        raise errors.InvalidError(errors.INVALID, f"token file {path}: there is no token in it")
+        raise errors.InvalidError(errors.INVALID, f"{what} file {path}: there is no {what} in it")
     return lines[0]
 
 
 def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords with `dev`, `state_dir` and `token_file` turned into what they stand for."""
+    """The keywords with `dev`, `state_dir` and the files of secrets turned into what they stand for."""
     options = {name: value for name, value in given.items() if value is not None or name in OWN}
     state = options.pop("state_dir", None)
     if options.pop("dev", False) or state is not None:
@@ -84,7 +85,10 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
         options.setdefault("ca_file", folder / CA_FILE)
     file = options.pop("token_file", None)
     if file is not None and "token" not in options:
-        options["token"] = _first_line(Path(file))
+        options["token"] = _first_line("token", Path(file))
+    file = options.pop("basic_auth_file", None)
+    if file is not None:
+        options["basic_auth"] = _first_line("password", Path(file))
     return options
 
 
@@ -105,7 +109,7 @@ def _milliseconds(value: float) -> int:
 
 def _kind(value: str) -> int:
     if value not in KINDS:
-        raise errors.InvalidError(errors.INVALID, f"kind {value!r}: \"http\", \"tcp\" or \"udp\" is taken")
+        raise errors.InvalidError(errors.INVALID, f"kind {value!r}: \"http\", \"tcp\", \"udp\" or \"tls\" is taken")
     return KINDS[value]
 
 
