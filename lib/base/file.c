@@ -1,4 +1,5 @@
 #include <base/file.h>
+#include <base/random.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -50,16 +51,30 @@ static int write_all(int fd, const uint8_t *p, size_t n) {
   return 0;
 }
 
+#define SUFFIX_LEN   (1 + 8) /* of a temporary: a dot and hex digits */
+#define SUFFIX_TRIES 16
+
+/* As mkostemp(3) has it, but by open(2), which ThreadSanitizer sees: a descriptor's number comes again. */
+static int open_new(char *name, size_t len) {
+  for (int i = 0; i < SUFFIX_TRIES; i++) {
+    uint32_t random;
+    t2_random_bytes(&random, sizeof(random));
+    snprintf(name + len, SUFFIX_LEN + 1, ".%08x", (unsigned)random);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0 || errno != EEXIST) return fd;
+  }
+  return -1;
+}
+
 /* Makes a whole file beside path; *name is freed with t2_free(NULL, …). Starts at mode 0600 whatever the
  * mode, so a secret is never readable in between. */
 static int file_make_temporary(const char *path, const void *bytes, size_t n, mode_t mode, char **name) {
   size_t len = strlen(path);
-  char *temporary = t2_alloc(NULL, len + sizeof(".XXXXXX"));
+  char *temporary = t2_alloc(NULL, len + SUFFIX_LEN + 1);
 
   if (!temporary) return T2_ERR_NOMEM;
   memcpy(temporary, path, len);
-  memcpy(temporary + len, ".XXXXXX", sizeof(".XXXXXX"));
-  int fd = mkostemp(temporary, O_CLOEXEC);
+  int fd = open_new(temporary, len);
   if (fd < 0) {
     t2_free(NULL, temporary);
     return T2_ERR_IO;
