@@ -266,13 +266,13 @@ static void serve_file(t2_files *files, t2_exchange *exchange, const t2_head *he
 }
 
 static void serve_listing(t2_files *files, t2_exchange *exchange, const t2_head *head, bool end,
-                          int directory, t2_str path) {
+                          int directory, const char *path, t2_str title) {
   answer *a = answer_new(files, exchange, -1, "text/html; charset=utf-8");
   if (!a) {
     close(directory);
     return;
   }
-  int err = t2_listing_write(directory, path, &a->page);
+  int err = t2_listing_write(files->directory, path, directory, title, &a->page);
   if (err) {
     drop_answer(a);
     t2_exchange_refuse(exchange, t2_problem_of(err, T2_AT_LOCAL), NULL);
@@ -337,7 +337,7 @@ static void serve_directory(t2_files *files, t2_exchange *exchange, const t2_hea
   }
   int index = open_index(files, path, &st);
   if (index < 0) {
-    serve_listing(files, exchange, head, end, directory, title);
+    serve_listing(files, exchange, head, end, directory, path, title);
     return;
   }
   close(directory);

@@ -1,6 +1,10 @@
+#include <client/file_open.h>
 #include <client/listing.h>
 #include <dirent.h>
+#include <http/file_path.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <tunnel2/error.h>
 #include <unistd.h>
 
@@ -12,23 +16,35 @@ typedef struct names {
   bool more;
 } names;
 
+/* The directory's own place, from which its links are followed. */
+typedef struct place {
+  int root;
+  const char *below;
+} place;
+
 /* ---- What is there ---- */
 
-/* Of a symbolic link nobody knows where it leads before it is opened. */
-static bool is_listed(const struct dirent *entry) {
-  bool kind = entry->d_type == DT_REG || entry->d_type == DT_DIR || entry->d_type == DT_LNK ||
-              entry->d_type == DT_UNKNOWN;
-  return kind && entry->d_name[0] != '.';
+/* Where a symbolic link leads is known when it is opened, as it would be for who asks. */
+static unsigned char kind_of(const place *at, const struct dirent *entry) {
+  char path[T2_FILE_PATH_MAX + NAME_MAX + 2];
+  struct stat st = {0};
+  if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) return entry->d_type;
+  snprintf(path, sizeof(path), "%s/%s", at->below, entry->d_name);
+  int fd = t2_file_open_beneath(at->root, path);
+  if (fd < 0) return DT_UNKNOWN;
+  if (fstat(fd, &st)) st.st_mode = 0;
+  close(fd);
+  return S_ISREG(st.st_mode) ? DT_REG : S_ISDIR(st.st_mode) ? DT_DIR : DT_UNKNOWN;
 }
 
-static int add(names *list, const struct dirent *entry) {
+static int add(names *list, const struct dirent *entry, unsigned char kind) {
   if (list->n == T2_LISTING_MAX) {
     list->more = true;
     return 0;
   }
   list->at[list->n++] = t2_buf_len(&list->text);
   t2_buf_append_c(&list->text, entry->d_name);
-  if (entry->d_type == DT_DIR) t2_buf_append_byte(&list->text, '/');
+  if (kind == DT_DIR) t2_buf_append_byte(&list->text, '/');
   return t2_buf_append_byte(&list->text, 0);
 }
 
@@ -36,7 +52,13 @@ static int compare(const void *a, const void *b, void *text) {
   return strcmp((const char *)text + *(const size_t *)a, (const char *)text + *(const size_t *)b);
 }
 
-static int read_names(int directory, names *list) {
+/* What cannot be had is not named. */
+static int add_entry(names *list, const place *at, const struct dirent *entry) {
+  unsigned char kind = entry->d_name[0] == '.' ? DT_UNKNOWN : kind_of(at, entry);
+  return kind == DT_REG || kind == DT_DIR ? add(list, entry, kind) : 0;
+}
+
+static int read_names(const place *at, int directory, names *list) {
   DIR *dir = fdopendir(directory);
   int err = 0;
   if (!dir) {
@@ -45,7 +67,7 @@ static int read_names(int directory, names *list) {
   }
   /* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is this call's own (readdir(3)) */
   for (const struct dirent *entry; err == 0 && !list->more && (entry = readdir(dir));)
-    if (is_listed(entry)) err = add(list, entry);
+    err = add_entry(list, at, entry);
   closedir(dir);
   if (err == 0) qsort_r(list->at, list->n, sizeof(list->at[0]), compare, t2_buf_head(&list->text));
   return err;
@@ -95,14 +117,15 @@ static int write_page(const names *list, t2_str path, t2_buf *page) {
   return t2_buf_append_c(page, list->more ? "</ul>\n<p>There is more in it.\n" : "</ul>\n");
 }
 
-int t2_listing_write(int directory, t2_str path, t2_buf *page) {
+int t2_listing_write(int root, const char *below, int directory, t2_str path, t2_buf *page) {
+  place at = {root, below};
   names *list = t2_calloc(page->mem, 1, sizeof(*list));
   if (!list) {
     close(directory);
     return T2_ERR_NOMEM;
   }
   t2_buf_init(&list->text, page->mem);
-  int err = read_names(directory, list);
+  int err = read_names(&at, directory, list);
   if (err == 0) err = write_page(list, path, page);
   t2_buf_fini(&list->text);
   t2_free(page->mem, list);

@@ -137,7 +137,8 @@ def test_listing(served):
     assert response.status == 200 and response.fields.get("content-type") == "text/html; charset=utf-8"
     names = re.findall(r'<a href="([^"]*)">', response.body.decode())
     assert names == sorted(names)
-    assert {"./hello.txt", "./sub/", "./empty/", "./big.bin"} <= set(names)
+    assert {"./hello.txt", "./sub/", "./empty/", "./big.bin", "./inside.txt"} <= set(names)
+    assert not {"./outside.txt", "./absolute.txt", "./loop"} & set(names)
     assert not [name for name in names if "/." in name[1:] or "pipe" in name or name == "../"]
 
 

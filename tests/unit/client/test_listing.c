@@ -21,7 +21,7 @@ static void test_names_are_escaped_and_sorted(void **state) {
   directory_file(&d, ".hidden", "");
   directory_folder(&d, "folder");
   t2_buf_init(&page, NULL);
-  assert_int_equal(t2_listing_write(reopen(&d), T2_STR("/x<y/"), &page), 0);
+  assert_int_equal(t2_listing_write(d.fd, ".", reopen(&d), T2_STR("/x<y/"), &page), 0);
   const char *text = t2_buf_cstr(&page);
   assert_non_null(strstr(text, "<title>Index of /x&#60;y/</title>"));
   const char *first = strstr(text, "<li><a href=\"./a%3Cb%3E%26%22%27\">a&#60;b&#62;&#38;&#34;&#39;</a>");
@@ -31,6 +31,30 @@ static void test_names_are_escaped_and_sorted(void **state) {
   assert_non_null(strstr(text, "<a href=\"./folder/\">folder/</a>"));
   assert_non_null(strstr(text, "<a href=\"../\">"));
   assert_null(strstr(text, "hidden"));
+  t2_buf_fini(&page);
+  directory_remove(&d);
+  assert_int_equal(descriptors(), before);
+}
+
+static void test_links_are_named_that_lead_to_something_below_the_root(void **state) {
+  directory d;
+  t2_buf page;
+  int before = descriptors();
+  directory_make(&d);
+  directory_file(&d, "file", "");
+  directory_folder(&d, "folder");
+  directory_link(&d, "folder/up", "../file");
+  directory_link(&d, "folder/over", "../folder");
+  directory_link(&d, "folder/out", "../../");
+  directory_link(&d, "folder/absolute", "/etc/passwd");
+  directory_link(&d, "folder/broken", "nothing");
+  directory_link(&d, "folder/loop", "loop");
+  t2_buf_init(&page, NULL);
+  int folder = openat(d.fd, "folder", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  assert_int_equal(t2_listing_write(d.fd, "folder", folder, T2_STR("/folder/"), &page), 0);
+  const char *text = t2_buf_cstr(&page);
+  assert_non_null(strstr(text, "<a href=\"../\">../</a>\n<li><a href=\"./over/\">over/</a>\n"
+                               "<li><a href=\"./up\">up</a>\n</ul>"));
   t2_buf_fini(&page);
   directory_remove(&d);
   assert_int_equal(descriptors(), before);
@@ -47,7 +71,7 @@ static void test_entries_are_bounded(void **state) {
     directory_file(&d, name, "");
     if (i + 1 < T2_LISTING_MAX) continue;
     t2_buf_init(&page, NULL);
-    assert_int_equal(t2_listing_write(reopen(&d), T2_STR("/"), &page), 0);
+    assert_int_equal(t2_listing_write(d.fd, ".", reopen(&d), T2_STR("/"), &page), 0);
     entries = 0;
     for (const char *at = t2_buf_cstr(&page); (at = strstr(at, "<li>")); at++)
       entries++;
@@ -61,7 +85,8 @@ static void test_entries_are_bounded(void **state) {
 static void list(t2_test_mem *mem, void *user) {
   t2_buf page;
   t2_buf_init(&page, &mem->hook);
-  int err = t2_listing_write(reopen(user), T2_STR("/"), &page);
+  const directory *d = user;
+  int err = t2_listing_write(d->fd, ".", reopen(d), T2_STR("/"), &page);
   assert_true(err == 0 || (err == T2_ERR_NOMEM && mem->failed));
   t2_buf_fini(&page);
 }
@@ -79,6 +104,7 @@ static void test_missing_memory_is_told(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names_are_escaped_and_sorted),
+      cmocka_unit_test(test_links_are_named_that_lead_to_something_below_the_root),
       cmocka_unit_test(test_entries_are_bounded),
       cmocka_unit_test(test_missing_memory_is_told),
   };
