@@ -59,8 +59,8 @@ static void on_connection(t2_entry_session *session, t2_conn *conn, void *user) 
   t2_entry *entry = user;
   char authority[320];
   const char *why;
-  snprintf(authority, sizeof(authority), strchr(entry->strings.public_host, ':') ? "[%s]:%u" : "%s:%u",
-           entry->strings.public_host, (unsigned)t2_entry_port_number(session));
+  snprintf(authority, sizeof(authority), strchr(entry->strings.ports_host, ':') ? "[%s]:%u" : "%s:%u",
+           entry->strings.ports_host, (unsigned)t2_entry_port_number(session));
   int err = t2_entry_connect(entry, session, conn, authority, &why);
   if (err == 0) return;
   t2_log_at(&entry->loop->log, INFO, "entry", "a connection to session %s is refused: %s", session->id, why);
@@ -102,6 +102,15 @@ static char *public_host(const t2_entry *entry) {
   return copy(entry->options.allocator, host.n ? host : T2_STR("localhost"));
 }
 
+/* The same for ports: where nobody has said what it is, they are to be found where they are bound. */
+static char *ports_host(const t2_entry *entry) {
+  const t2_entry_options *o = &entry->options;
+  t2_str bound = t2_str_c(o->tcp_address ? o->tcp_address : "");
+  bool all = t2_str_eq(bound, T2_STR("0.0.0.0")) || t2_str_eq(bound, T2_STR("::"));
+  if (entry->advertised || bound.n == 0 || all) bound = t2_str_c(entry->strings.public_host);
+  return copy(o->allocator, bound);
+}
+
 void t2_entry_init_connections(t2_entry *entry) {
   t2_tcp_legs_init(&entry->tcp, entry->loop);
   entry->tcp.on_gone = t2_entry_public_gone;
@@ -114,8 +123,10 @@ int t2_entry_open_ports(t2_entry *entry) {
   const t2_entry_options *o = &entry->options;
   t2_entry_strings *s = &entry->strings;
   s->public_host = public_host(entry);
-  if (!s->public_host) return T2_ERR_NOMEM;
+  if (s->public_host) s->ports_host = ports_host(entry);
+  if (!s->ports_host) return T2_ERR_NOMEM;
   entry->uplinks.public_host = s->public_host;
+  entry->uplinks.ports_host = s->ports_host;
   if (o->tcp_port_first == 0 && o->udp_port_first == 0) return 0;
   s->tcp_address = o->tcp_address ? t2_strdup(o->allocator, o->tcp_address)
                                   : copy(o->allocator, host_of(t2_str_c(o->public_address)));

@@ -164,10 +164,9 @@ static int settle_id(t2_entry *entry, char *detail, size_t size) {
 static void free_strings(t2_entry *entry) {
   const t2_allocator *mem = entry->options.allocator;
   t2_entry_strings *s = &entry->strings;
-  char *all[] = {
-      s->control,        s->token,          s->domain,        s->public_url,         s->uplink_url,
-      s->public_address, s->uplink_address, s->keys_file,     s->public_tls_address, s->public_host,
-      s->tcp_address,    s->tls_address,    s->public_tls_url};
+  char *all[] = {s->control,        s->token,          s->domain,      s->public_url,         s->uplink_url,
+                 s->public_address, s->uplink_address, s->keys_file,   s->public_tls_address, s->public_host,
+                 s->ports_host,     s->tcp_address,    s->tls_address, s->public_tls_url};
   if (s->token) t2_memzero(s->token, strlen(s->token));
   t2_free(mem, entry->trusted);
   for (size_t i = 0; i < T2_COUNT_OF(all); i++)

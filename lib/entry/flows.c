@@ -91,7 +91,7 @@ static const t2_udp_leg_ops leg_ops = {.on_datagram = on_datagram_back, .on_gone
 /* Path and authority name the public address: which the origin is, the client knows. The path is that of the
  * default template (RFC 9298, 2), in which a colon is escaped. */
 static void fill_head(const flow *f, t2_head *head, char authority[320], char path[800]) {
-  const char *host = f->entry->strings.public_host;
+  const char *host = f->entry->strings.ports_host;
   unsigned port = t2_entry_port_number(f->session);
   size_t n = (size_t)snprintf(path, 800, "/.well-known/masque/udp/");
   for (const char *c = host; *c && n < 780; c++)

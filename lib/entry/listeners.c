@@ -216,6 +216,7 @@ static int note_addresses(t2_entry *entry) {
   if (err == 0 && at) err = note_address(entry, at, &s->tls_address, &o->tls_address);
   if (err) return err;
   if (at) entry->uplinks.tls_port = port_of(at);
+  entry->advertised = o->advertise_public != NULL;
   o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
   o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
   if (secure && s->public_url) s->public_tls_url = secure_url(entry);

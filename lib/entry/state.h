@@ -30,7 +30,7 @@ typedef enum t2_entry_state {
 /* What the options' strings point to. */
 typedef struct t2_entry_strings {
   char *control, *token, *domain, *public_url, *uplink_url, *public_address, *uplink_address, *keys_file,
-      *public_tls_address, *public_tls_url, *public_host, *tcp_address, *tls_address;
+      *public_tls_address, *public_tls_url, *public_host, *ports_host, *tcp_address, *tls_address;
 } t2_entry_strings;
 
 /* What comes to the ports of UDP sessions. Embedded. */
@@ -55,6 +55,7 @@ struct t2_entry {
   /* NULL once closing, and where there is none: uplinks and the public may share one. */
   t2_server *public_server, *public_tls_server, *uplink_server;
   bool shared;              /* uplink_server is the public's too */
+  bool advertised;          /* options.advertise_public was given */
   t2_listener *passthrough; /* NULL: closed, or there is none, or it is one with public TLS */
   unsigned servers_open;
   t2_uplinks uplinks;

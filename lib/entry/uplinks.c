@@ -161,10 +161,11 @@ static bool has_port(t2_uplinks *uplinks, const t2_server_request *request, t2_e
 /* The 101 of a session that is not of HTTP says where it can be reached: text is kept as long as the head. */
 static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, t2_head *answer,
                        char *text, size_t size) {
-  uint16_t port = session->kind == T2_KIND_TLS ? uplinks->tls_port : t2_entry_port_number(session);
+  bool tls = session->kind == T2_KIND_TLS;
+  uint16_t port = tls ? uplinks->tls_port : t2_entry_port_number(session);
+  const char *host = tls ? uplinks->public_host : uplinks->ports_host;
   if (port == 0) return 0;
-  bool v6 = strchr(uplinks->public_host, ':') != NULL;
-  snprintf(text, size, v6 ? "%s://[%s]:%u" : "%s://%s:%u", t2_kind_name(session->kind), uplinks->public_host,
+  snprintf(text, size, strchr(host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", t2_kind_name(session->kind), host,
            (unsigned)port);
   return t2_fields_add(&answer->fields, T2_STR(T2_PTTH_ADDRESS), t2_str_c(text));
 }

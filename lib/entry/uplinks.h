@@ -17,7 +17,8 @@ typedef struct t2_uplinks {
   t2_entry_ports *ports;     /* of TCP sessions; NULL: there are none */
   t2_entry_ports *udp_ports; /* of UDP sessions; likewise */
   uint16_t tls_port;         /* that of all TLS sessions; 0: there is none */
-  const char *public_host;   /* what their clients are told with the port; outlives this */
+  /* What clients are told with the port, of TLS and of the others; they outlive this. */
+  const char *public_host, *ports_host;
   t2_list list;
   size_t count, max;
   uint64_t total;              /* opened since the start */

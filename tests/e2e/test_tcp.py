@@ -326,6 +326,18 @@ def test_a_port_that_another_program_has_is_refused_and_passed_over(tcp, echo_or
     asked.event("ready")  # it goes on asking
 
 
+@pytest.mark.parametrize("more, told", [((), "127.0.0.2"), (("--advertise-public", "http://tunnels.example.com"),
+                                                            "tunnels.example.com")])
+def test_people_are_told_where_ports_are_bound_unless_something_else_is_said(site, echo_origin, more, told):
+    tcp = tcp_site(site, 4, "--tcp-address", "127.0.0.2", *more)
+    client = publish(tcp, echo_origin.target)
+    host, port = client.address
+    assert host == told
+    with socket.create_connection(("127.0.0.2", port), timeout=30) as sock:
+        sock.sendall(b"x")
+        assert exactly(sock, 1) == b"x"
+
+
 def test_no_port_is_free(site, echo_origin):
     tcp_site(site, 1)
     publish(site, echo_origin.target, session="one")
