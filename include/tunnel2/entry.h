@@ -105,7 +105,8 @@ typedef struct t2_entry_options {
   /* TCP sessions have a port of their own each, from this one on; 0: there are none. */
   uint16_t tcp_port_first;
   uint16_t tcp_port_last;  /* the last of them */
-  const char *tcp_address; /* IP address they are bound to; NULL: public_address's */
+  const char *tcp_address; /* IP address they are bound to; NULL: public_address's. Without advertise_public
+                              it is what people are told of them */
   /* UDP sessions likewise, bound to the same address. A flow is what goes between a remote address and a
    * session; when there are as many as may be, the one that is idle longest makes room. */
   uint16_t udp_port_first;
