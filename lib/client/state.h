@@ -82,6 +82,8 @@ void t2_client_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bo
 
 /* ---- tcp.c ---- */
 
+/* Options that only requests have a use for, given for a session of another kind: T2_ERR_INVALID; else 0. */
+int t2_client_no_http_check(const t2_client_options *options, char *detail, size_t detail_size);
 /* Checks what the options say of TCP, or of TLS that is passed through like it, and that nothing else is said
  * where they do: 0, or T2_ERR_INVALID. */
 int t2_client_tcp_check(const t2_client_options *options, char *detail, size_t detail_size);

@@ -17,6 +17,13 @@ static int parse(const char *text, t2_client_kind kind, t2_target *target, char 
                    kind == T2_CLIENT_TLS ? "TLS" : "TCP");
 }
 
+int t2_client_no_http_check(const t2_client_options *o, char *detail, size_t size) {
+  bool fields = o->add_header_count || o->remove_header_count || o->host_header || o->rewrite_prefix;
+  if (!o->route_count && !fields && !o->origin_ca_file && !o->origin_insecure) return 0;
+  return t2_detail(detail, size, T2_ERR_INVALID,
+                   "routes, header fields and trust in https targets are for HTTP sessions alone");
+}
+
 int t2_client_tcp_check(const t2_client_options *o, char *detail, size_t size) {
   t2_target target;
   if (o->kind == T2_CLIENT_HTTP && (o->remote_port || o->proxy_protocol))
@@ -30,11 +37,10 @@ int t2_client_tcp_check(const t2_client_options *o, char *detail, size_t size) {
     return t2_detail(detail, size, T2_ERR_INVALID, "TLS sessions share a port: none can be asked for");
   if (o->kind == T2_CLIENT_TLS && o->hostname_count == 0)
     return t2_detail(detail, size, T2_ERR_INVALID, "a TLS session needs a host name");
-  if (o->route_count || o->add_header_count || o->remove_header_count || o->host_header)
-    return t2_detail(detail, size, T2_ERR_INVALID, "routes and header fields are for HTTP sessions alone");
   if (o->handler && o->proxy_protocol)
     return t2_detail(detail, size, T2_ERR_INVALID, "the PROXY protocol is for an origin, not for a handler");
-  return o->handler ? 0 : parse(o->origin, o->kind, &target, detail, size);
+  int err = t2_client_no_http_check(o, detail, size);
+  return err || o->handler ? err : parse(o->origin, o->kind, &target, detail, size);
 }
 
 int t2_client_tcp_open(t2_client *client, const t2_client_options *o) {

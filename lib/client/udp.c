@@ -22,11 +22,10 @@ static int parse(const char *text, t2_udp_leg_options *out, char *detail, size_t
 int t2_client_udp_check(const t2_client_options *o, char *detail, size_t size) {
   t2_udp_leg_options options;
   if (o->proxy_protocol)
-    return t2_detail(detail, size, T2_ERR_INVALID, "the PROXY protocol is for TCP sessions alone");
+    return t2_detail(detail, size, T2_ERR_INVALID, "the PROXY protocol is for TCP and TLS sessions alone");
   if (o->handler) return t2_detail(detail, size, T2_ERR_INVALID, "a handler is for HTTP and TCP sessions");
-  if (o->route_count || o->add_header_count || o->remove_header_count || o->host_header)
-    return t2_detail(detail, size, T2_ERR_INVALID, "routes and header fields are for HTTP sessions alone");
-  return parse(o->origin, &options, detail, size);
+  int err = t2_client_no_http_check(o, detail, size);
+  return err ? err : parse(o->origin, &options, detail, size);
 }
 
 int t2_client_udp_open(t2_client *client, const t2_client_options *o) {

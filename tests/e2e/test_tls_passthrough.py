@@ -578,7 +578,7 @@ def test_registrations_are_read_strictly(site, members):
     (["tls", "443", "--hostname", "a.b", "--remote-port", "443"], "share a port"),
     (["tls", "http://h:1", "--hostname", "a.b"], "is no TLS target"),
     (["tls", "443", "--hostname", "localhost"], "localhost"),
-    (["tls", "443", "--hostname", "a.b", "--route", "/=80"], "routes and header fields"),
+    (["tls", "443", "--hostname", "a.b", "--route", "/=80"], "routes, header fields"),
     (["tls", "443", "--hostname", "a.b", "--basic-auth", "u:p"], "for HTTP sessions alone")])
 def test_what_is_no_use_of_it_is_a_usage_error(site, arguments, why):
     status, _, err = run("tunnelc", *arguments, "--dev", "--state-dir", site.state)

@@ -49,6 +49,12 @@ static void test_each_kind_has_its_options(void **state) {
   assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
   o = tcp, o.host_header = "h";
   assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = tcp, o.rewrite_prefix = true;
+  assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = tcp, o.origin_ca_file = "ca.pem";
+  assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = tcp, o.origin_insecure = true;
+  assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
   o = tcp, o.kind = (t2_client_kind)7;
   assert_int_equal(check(&o, "80", detail, sizeof(detail)), T2_ERR_INVALID);
 }

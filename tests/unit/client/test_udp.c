@@ -38,11 +38,18 @@ static void test_options_of_others_are_refused(void **state) {
   (void)state;
   o = udp, o.proxy_protocol = true;
   assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
+  assert_non_null(strstr(detail, "for TCP and TLS sessions"));
   o = udp, o.routes = lines, o.route_count = 1;
   assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
   o = udp, o.add_headers = lines, o.add_header_count = 1;
   assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
   o = udp, o.host_header = "h";
+  assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = udp, o.rewrite_prefix = true;
+  assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = udp, o.origin_ca_file = "ca.pem";
+  assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
+  o = udp, o.origin_insecure = true;
   assert_int_equal(check(&o, "53", detail, sizeof(detail)), T2_ERR_INVALID);
 }
 
