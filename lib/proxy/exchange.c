@@ -38,6 +38,12 @@ static void write_hex(char *out, uint64_t value) {
     out[i] = "0123456789abcdef"[value & 15];
 }
 
+void t2_proxy_request_id(t2_proxy *proxy, char id[T2_REQUEST_ID_LEN + 1]) {
+  write_hex(id, proxy->id_prefix);
+  write_hex(id + 16, proxy->id_next++);
+  id[T2_REQUEST_ID_LEN] = 0;
+}
+
 static void identify(t2_exchange *exchange, const t2_head *request) {
   t2_proxy *proxy = exchange->proxy;
   t2_str given = t2_forward_request_id(request);
@@ -45,9 +51,7 @@ static void identify(t2_exchange *exchange, const t2_head *request) {
     memcpy(exchange->request_id, given.p, given.n);
     exchange->request_id[given.n] = 0;
   } else {
-    write_hex(exchange->request_id, proxy->id_prefix);
-    write_hex(exchange->request_id + 16, proxy->id_next++);
-    exchange->request_id[32] = 0;
+    t2_proxy_request_id(proxy, exchange->request_id);
   }
   size_t n = request->method.n < sizeof(exchange->method) ? request->method.n : sizeof(exchange->method) - 1;
   memcpy(exchange->method, request->method.p, n);

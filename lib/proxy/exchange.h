@@ -92,6 +92,9 @@ struct t2_proxy {
 void t2_proxy_init(t2_proxy *proxy, t2_loop *loop, const char *by);
 /* No exchange may be under way. */
 void t2_proxy_fini(t2_proxy *proxy);
+#define T2_REQUEST_ID_LEN 32
+/* An id of hex digits, NUL-terminated, for what came without one. */
+void t2_proxy_request_id(t2_proxy *proxy, char id[T2_REQUEST_ID_LEN + 1]);
 
 /* Fields other files may read; written by exchange.c alone, but for `user` and `on_done`. */
 struct t2_exchange {

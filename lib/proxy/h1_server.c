@@ -83,7 +83,14 @@ static void end_connection(t2_h1_server *server) {
 /* An answer that no exchange stands behind: to what is no request. */
 static void answer_error(t2_h1_server *server, int status, const char *detail) {
   t2_proxy *proxy = server->proxy;
-  if (t2_answer_problem(proxy, t2_problem_of_status(status), detail, T2_STR_NULL) == 0) {
+  const t2_log *log = &proxy->loop->log;
+  char id[T2_REQUEST_ID_LEN + 1];
+  t2_proxy_request_id(proxy, id);
+  const t2_log_pair pair = {"request_id", id};
+  if (t2_log_enabled(log, T2_LOG_DEBUG))
+    t2_log_write(log, T2_LOG_DEBUG, "proxy", &pair, 1, "what %.*s sent is answered %d: %s",
+                 T2_STR_ARG(t2_conn_peer(server->conn)), status, detail ? detail : "");
+  if (t2_answer_problem(proxy, t2_problem_of_status(status), detail, t2_str_c(id)) == 0) {
     t2_buf *out = t2_conn_out(server->conn);
     (void)t2_h1_write_response(out, &proxy->problem_scratch, T2_H1_FRAMING_LENGTH, true, false);
     t2_buf_append(out, t2_buf_head(&proxy->problem_body), t2_buf_len(&proxy->problem_body));

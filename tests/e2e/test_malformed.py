@@ -124,7 +124,9 @@ def test_refused(shared, shared_origin, name):
         assert response.status in (status if isinstance(status, tuple) else (status,)), response
         assert response.fields.get("content-type") == "application/problem+json"
         assert response.fields.get("connection", "").lower() == "close"
-        assert json.loads(response.body)["status"] == response.status
+        said = json.loads(response.body)
+        assert said["status"] == response.status
+        assert said["instance"] == "urn:request:" + response.fields.get("x-request-id")
         assert client.closed()
     assert not shared_origin.requests_for("/smuggled")
 
