@@ -141,13 +141,15 @@ T2_API void t2_client_options_init(t2_client_options *options);
  * T2_ERR_NOMEM. */
 T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_options *options, char *detail,
                          size_t detail_size);
-/* Begins: registers, opens uplinks, and goes on doing so until t2_client_drain or t2_client_close. 0 or
- * T2_ERR_STATE. Failures come as events: what may pass is retried without end with exponential backoff and
- * full jitter; what can't (token refused, session owned by another) is ENDED. */
+/* Begins: registers, opens uplinks, and goes on doing so until t2_client_drain or t2_client_close. 0;
+ * T2_ERR_STATE: it was started, or drained, before. Failures come as events: what may pass is retried without
+ * end with exponential backoff and full jitter; what can't (token refused, session owned by another) is
+ * ENDED. */
 T2_API int t2_client_start(t2_client *client);
 /* Takes no new requests, finishes those under way for at most timeout_ms, then ENDED. A session whose id was
  * made for this client is deleted at the control plane, and its tickets with it. One that was given
- * (options.session) ends there when no other client of its owner serves it; its tickets stay good. */
+ * (options.session) ends there when no other client of its owner serves it; its tickets stay good. Once;
+ * later calls do nothing. */
 T2_API void t2_client_drain(t2_client *client, uint64_t timeout_ms);
 /* Closes everything at once and frees the client, later; cb (may be NULL) is the last call. May be called
  * from a callback, once. */

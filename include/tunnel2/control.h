@@ -90,7 +90,7 @@ T2_API int t2_control_start(t2_control *control);
  * that one stays as it was. */
 T2_API int t2_control_reload(t2_control *control, char *detail, size_t detail_size);
 /* Tells the channels, answers what is under way for at most timeout_ms, writes the state, then ENDED.
- * Sessions and leases live on in the state. */
+ * Sessions and leases live on in the state. Once; later calls do nothing. */
 T2_API void t2_control_drain(t2_control *control, uint64_t timeout_ms);
 /* Closes everything at once, writes the state, and frees it, later; cb (may be NULL) is the last call. Once,
  * from wherever. */
