@@ -42,6 +42,12 @@ def test_every_option_of_the_library_can_be_given():
     assert keywords == (set(options._SCALARS) | set(options._LISTS)) - {"origin"}
 
 
+def test_the_readme_has_every_option():
+    text = (ROOT / "bindings/python/README.md").read_text()
+    listed = re.search(r"^Options, as keywords: (.*?)\.\s*`tunnel2\.Options`", text, re.M | re.S).group(1)
+    assert set(re.findall(r"`(\w+)`", listed)) == set(options.Options.__annotations__)
+
+
 def test_the_version_is_that_of_the_build_files():
     found = re.search(r"VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text().split("project(", 1)[1])
     assert found.group(1) == _library.VERSION
