@@ -84,7 +84,7 @@ int main(int argc, char **argv) {
   options.token_file = argc > 2 ? argv[2] : NULL;
   options.ca_file = argc > 3 ? argv[3] : NULL;
   options.dev_state_dir = "";
-  options.concurrent_max = 8; /* requests at once; more wait at the entry */
+  options.concurrent_max = 8; /* at once; the entry answers 503 to more */
   options.handler = &handler;
   options.on_event = on_event;
   if (t2_client_new(&client, uv_default_loop(), &options, detail, sizeof(detail))) {

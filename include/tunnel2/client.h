@@ -89,7 +89,7 @@ typedef struct t2_client_options {
   const char *host_header;      /* NULL: Host is kept as the public sent it */
   uint64_t connect_timeout_ms;  /* to the origin; 5,000 */
   uint64_t response_timeout_ms; /* to the origin's response head; 30,000 */
-  uint32_t concurrent_max;      /* exchanges at once on one uplink; 1,000 */
+  uint32_t concurrent_max;      /* requests at once on one uplink; the entry answers 503 to more; 1,000 */
   uint64_t retry_min_ms;        /* reconnecting: the first delay's upper bound; 200 */
   uint64_t retry_max_ms;        /* and the last's; 5,000 */
   t2_client_event_cb on_event;  /* may be NULL */
