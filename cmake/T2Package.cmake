@@ -1,7 +1,7 @@
 # Debian packages: `cpack -G DEB` in the build directory of the release preset (docs/PACKAGING.md). A package is a component
 # of the same name; `cmake --install` as a whole leaves them out.
 set(T2_DEB_MAINTAINER "The libtunnel2 authors <authors@libtunnel2.example>" CACHE STRING "Maintainer of the packages")
-set(T2_DEB_PACKAGES libtunnel2-${T2_SOVERSION} libtunnel2-dev tunnel2)
+set(T2_DEB_PACKAGES libtunnel2-${T2_SOVERSION} libtunnel2-dev tunnel2 python3-tunnel2)
 set(debian ${CMAKE_SOURCE_DIR}/packaging/debian)
 set(made ${CMAKE_BINARY_DIR}/debian)
 set(version ${PROJECT_VERSION})
@@ -33,12 +33,9 @@ t2_install_completion(share ${programs})
 t2_install_man(share/man ${programs})
 
 # The Python package finds libtunnel2.so.0 of the system when it has none inside.
-set(python ${CMAKE_SOURCE_DIR}/bindings/python)
-if(EXISTS ${python}/tunnel2)
-  list(APPEND T2_DEB_PACKAGES python3-tunnel2)
-  install(DIRECTORY ${python}/tunnel2 DESTINATION lib/python3/dist-packages COMPONENT python3-tunnel2 EXCLUDE_FROM_ALL
-          FILES_MATCHING PATTERN "*.py" PATTERN "*.pyi" PATTERN py.typed PATTERN __pycache__ EXCLUDE)
-endif()
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/bindings/python/tunnel2 DESTINATION lib/python3/dist-packages
+        COMPONENT python3-tunnel2 EXCLUDE_FROM_ALL
+        FILES_MATCHING PATTERN "*.py" PATTERN "*.pyi" PATTERN py.typed PATTERN __pycache__ EXCLUDE)
 
 # gzip -n: the same bytes whenever it is made.
 file(MAKE_DIRECTORY ${made})

@@ -4,17 +4,13 @@ import os
 import pytest
 
 import debian as made
-from shipped import ROOT
 
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory):
     """Name to file of the Debian packages of build/release."""
     found = made.make_packages(tmp_path_factory.mktemp("packages"))
-    expected = {made.LIBRARY, made.DEVELOPMENT, made.TUNNEL2}
-    if (ROOT / "bindings/python/tunnel2").exists():
-        expected.add(made.PYTHON)
-    assert set(found) == expected
+    assert set(found) == {made.LIBRARY, made.DEVELOPMENT, made.TUNNEL2, made.PYTHON}
     return found
 
 

@@ -110,6 +110,32 @@ def check_programs(debian):
     assert "sha256" in debian.run("man", "5", "tunnel2-tokens", MANPAGER="cat")
 
 
+# python3-tunnel2 over libtunnel2-0, and a tunneld of the package tunnel2: an app is published and asked.
+PUBLISH = """
+import re, subprocess, tempfile, urllib.request
+import tunnel2
+from tunnel2 import _library
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello from the system's library"]
+
+assert tunnel2.__file__.startswith("/usr/lib/python3/dist-packages/"), tunnel2.__file__
+assert "/" not in _library.find(), "one in the package, and not the linker's: " + _library.find()
+every = "127.0.0.1:0"
+with tempfile.TemporaryDirectory() as state:
+    tunneld = subprocess.Popen(["tunneld", "--dev", "--entry", "--listen", every, "--public", every, "--uplink", every,
+                                "--state-dir", state], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        server = re.search("https://[0-9.:]+", tunneld.stdout.readline()).group()
+        with tunnel2.serve(app, server=server, dev=True, state_dir=state) as t:
+            print(urllib.request.urlopen(t.url).read().decode())
+    finally:
+        tunneld.terminate()
+        tunneld.wait()
+"""
+
+
 def use(debian):
     """What a service and an administrator would leave behind."""
     state = debian.folder / "var/lib/tunnel2/tunneld"
@@ -139,8 +165,7 @@ def test_apt_installs_them_and_a_purge_leaves_nothing(debian, packages):
     assert not list(debian.folder.glob("etc/systemd/system/*.wants/tunnel*")), "started without having been configured"
     check_programs(debian)
     build_outside(debian)
-    if PYTHON in packages:
-        debian.run("python3", "-c", "import tunnel2")
+    assert debian.run("python3", "-c", PUBLISH) == "hello from the system's library\n"
 
     use(debian)
     debian.apt("install", "--reinstall", *paths)

@@ -48,7 +48,7 @@ class Options(TypedDict, total=False):
     response_timeout: float  # from the end of a request to the head of its answer
     retry_min: float  # reconnecting: the upper bound of the first delay
     retry_max: float  # and of the last
-    concurrent_max: int  # exchanges at once on one uplink
+    concurrent_max: int  # requests at once on one uplink; the entry answers 503 to more
     log_level: int  # of the module logging; none: that of the logger "tunnel2" when the tunnel opens
     timeout: float | None  # until it is published; 30; None: as long as it takes
     drain_timeout: float  # for what is under way when a `with` block is left; 5
