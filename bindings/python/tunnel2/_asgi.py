@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, MutableMapping
 from urllib.parse import unquote_to_bytes
 
 from . import errors
-from ._handler import Disconnected, Exchange
+from ._handler import Disconnected, Exchange, log_failure
 from ._wsgi import PROBLEM, host_and_port, prefix_of
 
 Scope = MutableMapping[str, Any]
@@ -232,8 +232,8 @@ class AsgiServer:
             failed = False
         except Disconnected:
             pass
-        except Exception:
-            log.exception("%s: the app failed", scope["path"])
+        except Exception as error:
+            log_failure(scope["path"], error)
         finally:
             channel.over(failed)
 

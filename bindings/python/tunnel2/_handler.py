@@ -25,6 +25,7 @@ log = logging.getLogger("tunnel2.serve")
 
 BACKLOG_MAX = 128 * 1024
 OVERHEAD = 256  # bytes that a write counts more than its content, so that very many tiny ones are bounded too
+CAUSES_MAX = 32  # of an error: how far back is looked
 PIECE = 128 * 1024  # of a long write: what is given to the library at once
 
 Pairs = Iterable["tuple[bytes, bytes]"]
@@ -32,6 +33,23 @@ Pairs = Iterable["tuple[bytes, bytes]"]
 
 class Disconnected(OSError):
     """Who asked is gone, or the answer was given up: nothing more can be sent."""
+
+
+def log_failure(what: str, error: BaseException) -> None:
+    """An app has raised an error. It is the app's, unless it came of a Disconnected.
+
+    Frameworks put errors of their own around that (Starlette: ClientDisconnect). Who leaves a download half-way is
+    nobody's failure, and must not fill a log.
+    """
+    cause: BaseException | None = error
+    for _ in range(CAUSES_MAX):
+        if cause is None:
+            break
+        if isinstance(cause, Disconnected):
+            log.info("%s: who asked is gone (%s)", what, type(error).__name__, exc_info=error)
+            return
+        cause = cause.__cause__ or cause.__context__
+    log.error("%s: the app failed", what, exc_info=error)
 
 
 class Server(Protocol):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import queue
 import sys
@@ -11,12 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, Iterable
 from urllib.parse import unquote_to_bytes
 
-from ._handler import Disconnected, Exchange
+from ._handler import Disconnected, Exchange, log_failure
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-
-log = logging.getLogger("tunnel2.serve")
 
 INPUT_BUFFER = 64 * 1024
 PROBLEM = b"Internal Server Error\n"
@@ -250,8 +247,8 @@ class WsgiServer:
                     result.close()
         except Disconnected:
             exchange.abort()
-        except BaseException:
-            log.exception("%s %s: the app failed", exchange.method.decode("latin-1"), exchange.path.decode("latin-1"))
+        except BaseException as error:
+            log_failure(f"{exchange.method.decode('latin-1')} {exchange.path.decode('latin-1')}", error)
             answer.fail()
 
     def stop(self) -> None:
