@@ -95,6 +95,32 @@ static void test_client_finds_token_and_ca(void **state) {
   assert_int_equal(try_client(&options), T2_ERR_INVALID);
 }
 
+static void count_end(t2_client *client, const t2_client_event *event, void *user) {
+  if (event->type != T2_CLIENT_ENDED) return;
+  assert_int_equal(event->error, 0);
+  ++*(int *)user;
+  t2_client_close(client, NULL, NULL);
+}
+
+/* Before it was started: it ends, once, and can't be started any more. */
+static void test_client_is_drained_once_and_not_started_after(void **state) {
+  t2_client_options options = client_options();
+  uv_loop_t loop;
+  t2_client *client;
+  int ended = 0;
+  options.dev_state_dir = dir;
+  options.on_event = count_end;
+  options.user = &ended;
+  assert_int_equal(uv_loop_init(&loop), 0);
+  assert_int_equal(t2_client_new(&client, &loop, &options, detail, sizeof(detail)), 0);
+  t2_client_drain(client, 1000);
+  t2_client_drain(client, 1000);
+  assert_int_equal(t2_client_start(client), T2_ERR_STATE);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  assert_int_equal(ended, 1);
+  assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 static void test_entry_finds_its_token(void **state) {
   t2_entry_options options = entry_options();
   assert_int_equal(try_entry(&options), T2_ERR_INVALID);
@@ -141,9 +167,8 @@ static void test_each_allocation_may_fail(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      in_dir(test_client_finds_token_and_ca),
-      in_dir(test_entry_finds_its_token),
-      in_dir(test_shorter_struct_has_none_of_them),
+      in_dir(test_client_finds_token_and_ca), in_dir(test_client_is_drained_once_and_not_started_after),
+      in_dir(test_entry_finds_its_token),     in_dir(test_shorter_struct_has_none_of_them),
       in_dir(test_each_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
