@@ -1,5 +1,6 @@
 #include <proxy/dial_failure.h>
 #include <proxy/h2_pool.h>
+#include <proxy/queue.h>
 #include <proxy/ws_handshake.h>
 #include <tunnel2/error.h>
 
@@ -31,8 +32,7 @@ struct t2_h2_pool {
   t2_list conns; /* the one opened last comes last */
   size_t conn_count;
   pool_conn *opening; /* of these the one that is DIALLING or SETTLING */
-  t2_list waiting;    /* place */
-  size_t waiting_count;
+  t2_queue queue;
   t2_flushable dispatcher;
   t2_timer timer; /* `opening` is SETTLING; or else: a dial has failed, and requests wait */
   uint64_t dial_after_ms;
@@ -43,102 +43,12 @@ struct t2_h2_pool {
   t2_reapable reapable;
 };
 
-/* A place in the queue: a leg that keeps its request. */
-typedef struct place {
-  t2_list node;
-  t2_leg leg;
-  t2_h2_pool *pool;
-  t2_held request;
-  t2_reapable reapable;
-} place;
-
 void t2_h2_pool_options_init(t2_h2_pool_options *options) {
   *options = (t2_h2_pool_options){.connect_timeout_ms = 5000,
                                   .idle_timeout_ms = 60000,
                                   .connections_max = 16,
                                   .waiting_max = 1024,
                                   .keep_max = 64 * 1024};
-}
-
-/* ---- The queue ---- */
-
-static void free_place(t2_reapable *reapable) {
-  place *p = T2_CONTAINER_OF(reapable, place, reapable);
-  t2_held_fini(&p->request);
-  t2_free(p->pool->loop->mem, p);
-}
-
-static void leave_queue(place *p) {
-  t2_list_remove(&p->node);
-  p->pool->waiting_count--;
-  t2_loop_reap(p->pool->loop, &p->reapable, free_place);
-}
-
-static int place_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
-  return t2_held_data(&T2_CONTAINER_OF(leg, place, leg)->request, bytes, n);
-}
-
-static int place_end(t2_leg *leg, const t2_fields *trailers) {
-  return t2_held_end(&T2_CONTAINER_OF(leg, place, leg)->request, trailers);
-}
-
-static void place_consumed(t2_leg *leg, size_t n) {
-  (void)leg;
-  (void)n;
-}
-
-static void place_closed(t2_leg *leg, int err) {
-  (void)err;
-  leave_queue(T2_CONTAINER_OF(leg, place, leg));
-}
-
-static const t2_leg_ops place_ops = {
-    .name = "h2 waiting",
-    .at = T2_AT_ORIGIN,
-    .data = place_data,
-    .end = place_end,
-    .consumed = place_consumed,
-    .closed = place_closed,
-};
-
-static int enqueue(t2_h2_pool *pool, t2_leg *from, const t2_head *head, bool end) {
-  const t2_allocator *mem = pool->loop->mem;
-  if (pool->waiting_count >= pool->options.waiting_max) return T2_ERR_LIMIT;
-  place *p = t2_calloc(mem, 1, sizeof(*p));
-  if (!p) return T2_ERR_NOMEM;
-  if (t2_held_init(&p->request, mem, head, end)) {
-    t2_free(mem, p);
-    return T2_ERR_NOMEM;
-  }
-  t2_held_account(&p->request, &pool->loop->pressure);
-  p->pool = pool;
-  p->leg.ops = &place_ops;
-  p->leg.upstream = true;
-  p->leg.exchange = from->exchange;
-  p->leg.exchange->up = &p->leg;
-  from->exchange = NULL;
-  t2_list_push_back(&pool->waiting, &p->node);
-  pool->waiting_count++;
-  t2_loop_wake(pool->loop, &pool->dispatcher);
-  return 0;
-}
-
-static place *first_waiting(t2_h2_pool *pool) {
-  return t2_list_empty(&pool->waiting) ? NULL : T2_LIST_ENTRY(pool->waiting.next, place, node);
-}
-
-/* Only those that wait now: what a failure brings about may come to wait anew. */
-static void fail_waiting(t2_h2_pool *pool, int err, t2_problem_at at, const char *detail) {
-  for (size_t n = pool->waiting_count; n && first_waiting(pool); n--) {
-    place *p = first_waiting(pool);
-    leave_queue(p);
-    t2_exchange_fail(&p->leg, err, at, detail);
-  }
-}
-
-static void hand_over(place *p, t2_leg *to) {
-  leave_queue(p);
-  t2_exchange_hand_over(&p->leg, to, &p->request, false);
 }
 
 /* ---- The leg ---- */
@@ -150,6 +60,12 @@ static t2_leg *pick(t2_h2_pool *pool) {
     if (leg) return leg;
   }
   return NULL;
+}
+
+static int enqueue(t2_h2_pool *pool, t2_leg *from, const t2_head *head, bool end) {
+  int err = t2_queue_put(&pool->queue, from, head, end, NULL);
+  if (err == 0) t2_loop_wake(pool->loop, &pool->dispatcher);
+  return err;
 }
 
 static int step_aside(t2_leg *from, t2_leg *to, const t2_head *head, bool end) {
@@ -198,7 +114,7 @@ static int opener_head(t2_leg *opener, const t2_head *head, bool end) {
   t2_h2_pool *pool = T2_CONTAINER_OF(opener, t2_h2_pool, opener);
   if (pool->closing) return T2_ERR_CANCELLED;
   if (needs_http1(pool, opener->exchange)) return ask_http1(pool, opener, head, end);
-  bool queue = pool->waiting_count || opener->exchange->repeated;
+  bool queue = pool->queue.count || opener->exchange->repeated;
   t2_leg *to = queue ? NULL : pick(pool);
   return to ? open_stream(pool, opener, to, head, end) : enqueue(pool, opener, head, end);
 }
@@ -250,6 +166,7 @@ static void free_pool(t2_reapable *reapable) {
 
 static void gone(t2_h2_pool *pool) {
   t2_loop_calm(&pool->dispatcher);
+  t2_queue_fini(&pool->queue);
   t2_loop_timer_stop(pool->loop, &pool->timer);
   pool->ops.on_gone(pool, pool->user);
   t2_loop_reap(pool->loop, &pool->reapable, free_pool);
@@ -271,8 +188,8 @@ static void opening_failed(t2_h2_pool *pool, int err, t2_problem_at at, const ch
   say_dialled(pool, err, detail);
   pool->dial_after_ms = t2_loop_now(pool->loop) + REDIAL_MS;
   if (serving(pool) == 0)
-    fail_waiting(pool, err, at, t2_dial_failure(err));
-  else if (pool->waiting_count)
+    t2_queue_fail(&pool->queue, err, at, t2_dial_failure(err));
+  else if (pool->queue.count)
     t2_loop_timer_start(pool->loop, &pool->timer, REDIAL_MS);
 }
 
@@ -286,7 +203,7 @@ static void on_capacity(t2_h2_conn *h2, void *user) {
     t2_loop_timer_stop(pool->loop, &pool->timer);
     say_dialled(pool, 0, NULL);
   }
-  if (pool->waiting_count) t2_loop_wake(pool->loop, &pool->dispatcher);
+  if (pool->queue.count) t2_loop_wake(pool->loop, &pool->dispatcher);
 }
 
 static void on_going(t2_h2_conn *h2, void *user) {
@@ -312,7 +229,7 @@ static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user)
     return;
   }
   if (opening) opening_failed(pool, err ? err : T2_ERR_CLOSED, T2_AT_ORIGIN, detail);
-  if (pool->waiting_count) t2_loop_wake(pool->loop, &pool->dispatcher);
+  if (pool->queue.count) t2_loop_wake(pool->loop, &pool->dispatcher);
 }
 
 static const t2_h2_conn_ops h2_ops = {
@@ -354,8 +271,8 @@ static void turn_to_http1(t2_h2_pool *pool, t2_conn *transport) {
   }
   say_dialled(pool, 0, NULL);
   pool->ops.on_http1(pool, transport, pool->user);
-  for (size_t n = pool->waiting_count; n && first_waiting(pool); n--)
-    hand_over(first_waiting(pool), pool->ops.http1_leg(pool, pool->user));
+  for (size_t n = pool->queue.count; n && t2_queue_first(&pool->queue); n--)
+    t2_queue_hand_over(t2_queue_first(&pool->queue), pool->ops.http1_leg(pool, pool->user));
 }
 
 static void on_dialled(t2_dial *dial, int err, t2_conn *transport, const char *detail, void *user) {
@@ -404,9 +321,9 @@ static bool may_open(const t2_h2_pool *pool) {
 
 static void dispatch(t2_flushable *flushable) {
   t2_h2_pool *pool = T2_CONTAINER_OF(flushable, t2_h2_pool, dispatcher);
-  while (!pool->closing && first_waiting(pool) && pick(pool))
-    hand_over(first_waiting(pool), &pool->giver);
-  if (!pool->closing && first_waiting(pool) && may_open(pool)) open_one(pool);
+  while (!pool->closing && t2_queue_first(&pool->queue) && pick(pool))
+    t2_queue_hand_over(t2_queue_first(&pool->queue), &pool->giver);
+  if (!pool->closing && t2_queue_first(&pool->queue) && may_open(pool)) open_one(pool);
 }
 
 /* ---- Calls ---- */
@@ -428,7 +345,6 @@ static void init_pool(t2_h2_pool *pool, t2_proxy *proxy, const t2_h2_pool_ops *o
   pool->opener.ops = &opener_ops;
   pool->giver.ops = &giver_ops;
   t2_list_init(&pool->conns);
-  t2_list_init(&pool->waiting);
   t2_flushable_init(&pool->dispatcher, dispatch);
   t2_timer_init(&pool->timer, on_timer);
 }
@@ -445,6 +361,8 @@ int t2_h2_pool_new(t2_h2_pool **out, t2_proxy *proxy, const t2_h2_pool_options *
     return T2_ERR_NOMEM;
   }
   pool->options = *options;
+  t2_queue_init(&pool->queue, pool->loop,
+                &(t2_queue_options){.at = T2_AT_ORIGIN, .max = options->waiting_max});
   pool->options.host_header = t2_str_c(pool->host_header);
   pool->dial = (t2_dial_options){.host = t2_str_c(pool->host),
                                  .port = options->port,
@@ -464,7 +382,7 @@ size_t t2_h2_pool_connections(const t2_h2_pool *pool) {
 }
 
 size_t t2_h2_pool_waiting(const t2_h2_pool *pool) {
-  return pool->waiting_count;
+  return pool->queue.count;
 }
 
 uint64_t t2_h2_pool_dials(const t2_h2_pool *pool) {
@@ -474,7 +392,7 @@ uint64_t t2_h2_pool_dials(const t2_h2_pool *pool) {
 void t2_h2_pool_close(t2_h2_pool *pool) {
   if (pool->closing) return;
   pool->closing = true;
-  fail_waiting(pool, T2_ERR_CANCELLED, T2_AT_ORIGIN, NULL);
+  t2_queue_fail(&pool->queue, T2_ERR_CANCELLED, T2_AT_ORIGIN, NULL);
   T2_LIST_FOREACH(node, next, &pool->conns) {
     pool_conn *conn = T2_LIST_ENTRY(node, pool_conn, node);
     if (conn->h2) {
