@@ -290,3 +290,7 @@ uint64_t t2_conn_bytes_read(const t2_conn *conn) {
 uint64_t t2_conn_bytes_written(const t2_conn *conn) {
   return conn->bytes_written;
 }
+
+uint64_t t2_conn_bytes_offered(const t2_conn *conn) {
+  return conn->bytes_offered;
+}

@@ -88,5 +88,8 @@ const char *t2_conn_detail(const t2_conn *conn);
 /* Bytes that crossed the socket. */
 uint64_t t2_conn_bytes_read(const t2_conn *conn);
 uint64_t t2_conn_bytes_written(const t2_conn *conn);
+/* Bytes that the kernel was given, whether it took them or will: while this stays the same, nothing that was
+ * appended meanwhile has gone out. */
+uint64_t t2_conn_bytes_offered(const t2_conn *conn);
 
 #endif

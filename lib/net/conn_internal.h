@@ -64,7 +64,7 @@ struct t2_conn {
   size_t linger_pending;
   int error; /* for on_close */
   const char *detail;
-  uint64_t bytes_read, bytes_written;
+  uint64_t bytes_read, bytes_written, bytes_offered;
   t2_conn_ready_cb on_ready;
   t2_conn_gone_cb on_gone;
   void *gone_user;

@@ -49,6 +49,7 @@ static size_t send_some(t2_conn *conn, t2_buf *buf) {
   }
   if (n < 0) n = 0;
   conn->bytes_written += (size_t)n;
+  conn->bytes_offered += bytes.len; /* the rest is with uv_write below */
   conn->bulk = bytes.len > T2_SPARE_SMALL;
   t2_buf_consume(buf, (size_t)n);
   if (t2_buf_len(buf) == 0) return (size_t)n;

@@ -272,7 +272,7 @@ void t2_exchange_hand_over(t2_leg *from, t2_leg *to, const t2_held *request, boo
   exchange->up = to;
   to->exchange = exchange;
   to->upstream = true;
-  exchange->repeated = exchange->repeated || again;
+  if (again && exchange->repeated < UINT8_MAX) exchange->repeated++;
   int err = to->ops->head(to, request->head, request->ended && n == 0 && !request->trailers);
   if (err == 0 && exchange->up && n)
     err = exchange->up->ops->data(exchange->up, t2_buf_head(&request->content), n);

@@ -110,10 +110,11 @@ struct t2_exchange {
   bool upgrade; /* by an Upgrade, or an extended CONNECT: what accepts it is a 101, by whatever protocol */
   bool head_request; /* HEAD: the response has no content */
   bool finished;
-  bool repeated;  /* the request has been given to a second upstream leg, since the first did not act on it */
-  unsigned depth; /* calls under way */
-  int status;     /* of the final response head; 0: none yet */
-  int error;      /* what it failed with */
+  uint8_t repeated; /* how often the request has been given to another upstream leg, after one that had begun
+                       on it */
+  unsigned depth;   /* calls under way */
+  int status;       /* of the final response head; 0: none yet */
+  int error;        /* what it failed with */
   uint64_t request_bytes, response_bytes;
   size_t untaken; /* bytes of the request that the upstream leg has not reported as consumed */
   char request_id[T2_REQUEST_ID_MAX + 1];
@@ -148,7 +149,7 @@ void t2_exchange_decline_upgrade(t2_exchange *exchange, t2_head *request);
 
 /* Puts another upstream leg in the place of `from`, which is out of the exchange then, and is not told
  * `closed`: `to` is given the request from its beginning. Nothing of an answer may have come. again: `from`
- * had begun on it, which is done once in an exchange. `request` may be freed after the call. */
+ * had begun on it, which is counted. `request` may be freed after the call. */
 void t2_exchange_hand_over(t2_leg *from, t2_leg *to, const t2_held *request, bool again);
 
 /* Called by legs. For a downstream leg head is not used (the request's head goes through

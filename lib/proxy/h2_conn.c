@@ -5,8 +5,11 @@
 #define INTERIM_MAX 32 /* 1xx heads before a final one */
 
 void t2_h2_conn_options_init(t2_h2_conn_options *options, bool server) {
-  *options = (t2_h2_conn_options){
-      .ping_interval_ms = 15000, .ping_timeout_ms = 30000, .settle_timeout_ms = 30000, .at = T2_AT_UPLINK};
+  *options = (t2_h2_conn_options){.ping_interval_ms = 15000,
+                                  .ping_timeout_ms = 30000,
+                                  .settle_timeout_ms = 30000,
+                                  .repeats_max = 1,
+                                  .at = T2_AT_UPLINK};
   t2_h2_options_init(&options->h2);
   options->h2.server = server;
   options->h2.stream_size = sizeof(h2_leg);
@@ -30,24 +33,6 @@ static h2_leg *leg_of(t2_leg *leg) {
   return T2_CONTAINER_OF(leg, h2_leg, leg);
 }
 
-static void drop_kept(h2_leg *leg) {
-  t2_held_free(leg->kept);
-  leg->kept = NULL;
-}
-
-static void keep(h2_leg *leg, const t2_head *head, bool end) {
-  t2_loop *loop = leg->owner->proxy->loop;
-  leg->kept = t2_held_new(loop->mem, head, end);
-  if (leg->kept) t2_held_account(leg->kept, &loop->pressure);
-}
-
-/* Without memory, or when it is scarce, it is kept no longer, which is no error. */
-static void keep_data(h2_leg *leg, const uint8_t *bytes, size_t n) {
-  bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept->content);
-  bool easy = leg->owner->proxy->loop->pressure.level == T2_PRESSURE_EASY;
-  if (!easy || !fits || t2_held_data(leg->kept, bytes, n)) drop_kept(leg);
-}
-
 /* A 2xx that grants no upgrade. */
 static int decline(h2_leg *leg, const t2_head *head, bool end) {
   const t2_h2_conn *h2_conn = leg->owner;
@@ -66,13 +51,13 @@ static int stream_head(t2_leg *leg, const t2_head *head, bool end) {
 }
 
 static int stream_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
-  if (leg_of(leg)->kept) keep_data(leg_of(leg), bytes, n);
+  if (leg_of(leg)->kept) t2_h2_leg_keep_data(leg_of(leg), bytes, n);
   return t2_h2_stream_data(&leg_of(leg)->stream, bytes, n);
 }
 
 static int stream_end(t2_leg *leg, const t2_fields *trailers) {
   h2_leg *h2 = leg_of(leg);
-  if (h2->kept && t2_held_end(h2->kept, trailers)) drop_kept(h2);
+  if (h2->kept && t2_held_end(h2->kept, trailers)) t2_h2_leg_drop_kept(h2);
   return t2_h2_stream_end(&leg_of(leg)->stream, trailers);
 }
 
@@ -130,7 +115,9 @@ static int open_stream(t2_leg *opener, const t2_head *head, bool end) {
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   init_leg(h2_conn, leg);
   leg->opened_ms = t2_loop_now(h2_conn->proxy->loop);
-  if (h2_conn->options.keep_max && !opener->exchange->repeated) keep(leg, head, end);
+  leg->opened_at = t2_conn_bytes_offered(h2_conn->conn);
+  if (h2_conn->options.keep_max && opener->exchange->repeated < h2_conn->options.repeats_max)
+    t2_h2_leg_keep(leg, head, end);
   leg->leg.upstream = true;
   leg->leg.exchange = opener->exchange;
   leg->leg.exchange->up = &leg->leg;
@@ -188,7 +175,7 @@ static void on_upgraded(h2_leg *leg, t2_head *head, bool end) {
 
 static void on_response(t2_h2_conn *h2_conn, h2_leg *leg, t2_head *head, bool end) {
   h2_conn->answered = true;
-  drop_kept(leg);
+  t2_h2_leg_drop_kept(leg);
   if (head->status < 200 && ++leg->interim > INTERIM_MAX) {
     t2_h2_stream_reset(&leg->stream, T2_H2_ENHANCE_YOUR_CALM);
     t2_exchange_fail(&leg->leg, T2_ERR_PROTOCOL, h2_conn->options.at, "interim responses came without end");
@@ -230,29 +217,26 @@ static void on_sent(t2_h2_stream *stream, size_t n, void *user) {
   t2_exchange_consumed(&leg->leg, n);
 }
 
+/* An uplink that does not answer is given up for all that is on it: that is no request's own slowness. */
+static int error_of_loss(const t2_h2_conn *h2_conn) {
+  bool stalled = h2_conn->error == T2_ERR_TIMEOUT && h2_conn->options.uplink;
+  return h2_conn->error == T2_ERR_CANCELLED || stalled ? T2_ERR_CLOSED : h2_conn->error;
+}
+
 static int error_of_close(const t2_h2_conn *h2_conn, uint32_t code, bool unprocessed) {
-  if (h2_conn->error) return h2_conn->error == T2_ERR_CANCELLED ? T2_ERR_CLOSED : h2_conn->error;
+  if (h2_conn->error) return error_of_loss(h2_conn);
   if (unprocessed) return T2_ERR_UNAVAILABLE;
   bool alone = !h2_conn->closing && code != T2_H2_NO_ERROR; /* the stream, not the connection */
   if (alone && !h2_conn->options.h2.server && h2_conn->options.at == T2_AT_UPLINK) return T2_ERR_CANCELLED;
   return code == T2_H2_CANCEL && h2_conn->options.h2.server ? T2_ERR_CANCELLED : T2_ERR_CLOSED;
 }
 
-/* May its request be given to somebody else? What the peer says it has not acted on, always (RFC 9113, 8.7);
- * what was on a connection that has turned out to be gone, if it is safe. */
-static bool can_be_repeated(const t2_h2_conn *h2_conn, const h2_leg *leg, bool unprocessed) {
-  const t2_exchange *exchange = leg->leg.exchange;
-  if (!exchange || !leg->kept || exchange->repeated || !h2_conn->ops.on_unprocessed) return false;
-  bool stale = h2_conn->error == T2_ERR_CLOSED && h2_conn->answered;
-  return unprocessed || (stale && t2_method_is_safe(t2_str_c(exchange->method)));
-}
-
 static void on_stream_close(t2_h2_stream *stream, uint32_t code, bool unprocessed, void *user) {
   t2_h2_conn *h2_conn = user;
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
-  if (can_be_repeated(h2_conn, leg, unprocessed))
+  if (t2_h2_leg_can_be_repeated(leg, unprocessed))
     h2_conn->ops.on_unprocessed(h2_conn, &leg->leg, leg->kept, h2_conn->user);
-  drop_kept(leg);
+  t2_h2_leg_drop_kept(leg);
   if (leg->leg.exchange)
     t2_exchange_fail(&leg->leg, error_of_close(h2_conn, code, unprocessed), h2_conn->options.at, NULL);
   h2_conn->last_stream_ms = t2_loop_now(h2_conn->proxy->loop);
@@ -476,6 +460,10 @@ bool t2_h2_conn_upgrades(const t2_h2_conn *h2_conn) {
 
 size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn) {
   return h2_conn->closing || h2_conn->drain ? 0 : t2_h2_capacity(h2_conn->h2);
+}
+
+bool t2_h2_conn_is_silent(const t2_h2_conn *h2_conn) {
+  return h2_conn->asked_ms != 0;
 }
 
 size_t t2_h2_conn_active(const t2_h2_conn *h2_conn) {

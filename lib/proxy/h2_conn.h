@@ -23,9 +23,10 @@ typedef struct t2_h2_conn_ops {
   void (*on_going)(t2_h2_conn *h2_conn, void *user);
   /* A place for a new stream may have come free, or the peer's settings came. */
   void (*on_capacity)(t2_h2_conn *h2_conn, void *user);
-  /* Client, with keep_max: the peer did not act on the request of this leg, or (when the method is safe) the
-   * connection was lost before anything of an answer came. The callee may put another leg in its place by
-   * t2_exchange_hand_over, once in an exchange; else the exchange fails. */
+  /* Client, with keep_max: the peer did not act on the request of this leg, or the connection was lost before
+   * anything of an answer came, and it does no harm to ask again: nothing of the request had gone out, or its
+   * method is safe (on an uplink: or idempotent; RFC 9110, 9.2.2). The callee may put another leg in its
+   * place by t2_exchange_hand_over, repeats_max times in an exchange; else the exchange fails. */
   void (*on_unprocessed)(t2_h2_conn *h2_conn, t2_leg *leg, const t2_held *request, void *user);
   /* The last call; exchanges on it have been failed before. detail may be "". */
   void (*on_close)(t2_h2_conn *h2_conn, int err, const char *detail, void *user);
@@ -37,7 +38,8 @@ typedef struct t2_h2_conn_options {
   uint64_t ping_timeout_ms;  /* without anything read: the connection is closed with T2_ERR_TIMEOUT */
   uint64_t idle_timeout_ms;  /* closed after so long without a stream; 0: never */
   size_t keep_max; /* client: requests are kept for on_unprocessed with up to so many bytes of content, until
-                      their  answer begins; 0: none */
+                      their answer begins; 0: none */
+  unsigned repeats_max;       /* client: how often an exchange is given to on_unprocessed; 1 */
   uint64_t stuck_timeout_ms;  /* a stream that the peer takes nothing of for so long, and half of it more at
                                  most, is reset, but for a tunnel's; a peer that reads nothing at all is closed
                                  with T2_ERR_TIMEOUT; 0: never */
@@ -65,6 +67,8 @@ bool t2_h2_conn_leg_upgrades(const t2_leg *leg);
 bool t2_h2_conn_upgrades(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_active(const t2_h2_conn *h2_conn);
+/* Has it been asked by a PING, and nothing has been read since? */
+bool t2_h2_conn_is_silent(const t2_h2_conn *h2_conn);
 /* GOAWAY, finish what is under way, then close (on_close with 0). */
 void t2_h2_conn_drain(t2_h2_conn *h2_conn);
 /* Closes at once; on_close comes later with err. */

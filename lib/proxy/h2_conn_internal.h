@@ -1,5 +1,5 @@
-/* What h2_conn.c (streams as legs), h2_conn_life.c (is the peer still there?) and h2_conn_flow.c (how much
- * may wait?) share. Included by these alone. */
+/* What h2_conn.c (streams as legs), h2_conn_keep.c (requests that may be asked again), h2_conn_life.c (is the
+ * peer still there?) and h2_conn_flow.c (how much may wait?) share. Included by these alone. */
 #ifndef T2_PROXY_H2_CONN_INTERNAL_H
 #define T2_PROXY_H2_CONN_INTERNAL_H
 
@@ -44,9 +44,20 @@ typedef struct h2_leg {
   uint64_t stuck_ms; /* since when content waits that the peer does not take, as the timer saw it; 0: none */
   /* Client: */
   uint64_t opened_ms;
-  unsigned interim; /* 1xx heads so far */
-  t2_held *kept;    /* the request, with keep_max, until something of the answer has come */
+  uint64_t opened_at; /* bytes that the transport had been offered by then */
+  unsigned interim;   /* 1xx heads so far */
+  t2_held *kept;      /* the request, with keep_max, until something of the answer has come */
 } h2_leg;
+
+/* ---- h2_conn_keep.c ---- */
+
+/* Keeps the request, and what comes behind its head, as long as it can be: without memory, or when that is
+ * scarce, and past keep_max it is dropped, which is no error. */
+void t2_h2_leg_keep(h2_leg *leg, const t2_head *head, bool end);
+void t2_h2_leg_keep_data(h2_leg *leg, const uint8_t *bytes, size_t n);
+void t2_h2_leg_drop_kept(h2_leg *leg);
+/* When its stream is closed: may its request be given to somebody else? */
+bool t2_h2_leg_can_be_repeated(const h2_leg *leg, bool unprocessed);
 
 /* ---- h2_conn_flow.c ---- */
 

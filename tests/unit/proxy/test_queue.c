@@ -11,6 +11,7 @@ typedef struct waiting {
   t2_leg door; /* whose `head` puts into the queue */
   int last_err;
   size_t total;
+  t2_proxy *proxy;
 } waiting;
 
 static int door_head(t2_leg *leg, const t2_head *head, bool end) {
@@ -33,6 +34,7 @@ static void on_timeout(t2_queue *queue, t2_place *place) {
 
 static void open_queue(setting *s, waiting *w, t2_queue_options options) {
   memset(w, 0, sizeof(*w));
+  w->proxy = &s->proxy;
   options.at = T2_AT_UPLINK;
   options.on_timeout = on_timeout;
   options.total = &w->total;
@@ -153,8 +155,7 @@ static void test_each_waits_for_its_own_time(void **state) {
 static void ask_again(stub *down) {
   waiting *w = down->user;
   t2_head head = test_request("GET", "/again");
-  t2_exchange *exchange =
-      t2_exchange_new(down->leg.exchange ? NULL : w->ups[0].user, &w->downs[3].leg, &head);
+  t2_exchange *exchange = t2_exchange_new(w->proxy, &w->downs[3].leg, &head);
   t2_exchange_connect(exchange, &w->door, &head, true, NULL, 0);
 }
 
@@ -162,7 +163,6 @@ static void test_failing_all_spares_those_who_come_because_of_it(void **state) {
   setting *s = *state;
   waiting w;
   open_queue(s, &w, roomy);
-  w.ups[0].user = &s->proxy;
   stub *first = ask(s, &w, 0, "GET", true);
   first->user = &w;
   first->on_closed = ask_again;
