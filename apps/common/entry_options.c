@@ -38,6 +38,14 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "so many times the resets, PINGs, SETTINGS and the like (1)", 1, 1000},
       {"response-timeout", T2_CLI_SECONDS, &o->response_timeout_ms, "SECONDS",
        "until an answer begins, for all sessions (60)", 1, 86400},
+      {"queue-max", T2_CLI_NUMBER, &entry->queue, "N",
+       "requests of a session that wait for a client with room (100)", 0, 1000},
+      {"queue-timeout", T2_CLI_SECONDS, &o->queue_timeout_ms, "SECONDS",
+       "that they wait; then they are answered with 503 (5)", 1, 3600},
+      {"start-grace", T2_CLI_SECONDS, &o->start_grace_ms, "SECONDS",
+       "after the start in which unknown sessions are waited for (10)", 0, 3600},
+      {"uplink-ping", T2_CLI_SECONDS, &o->uplink_ping_ms, "SECONDS",
+       "of a client's silence; after as many more it is given up (2)", 1, 3600},
       {"keep-alive-timeout", T2_CLI_SECONDS, &o->keep_alive_timeout_ms, "SECONDS",
        "of a public connection without a request (120)", 1, 86400},
       {"trusted-proxy", T2_CLI_LIST, &entry->proxies, "CIDR",
@@ -60,6 +68,7 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
   entry->h2_window = o->h2_window;
   entry->h2_head = o->h2_head_max;
   entry->h2_factor = o->h2_flood_factor;
+  entry->queue = o->queue_max;
   o->control = NULL;
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);
@@ -112,6 +121,7 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   o->h2_window = entry->h2_window;
   o->h2_head_max = entry->h2_head;
   o->h2_flood_factor = entry->h2_factor;
+  o->queue_max = entry->queue;
   o->trusted_proxies = entry->proxies.items;
   o->trusted_proxy_count = entry->proxies.n;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);

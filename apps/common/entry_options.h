@@ -5,12 +5,12 @@
 #include <common/dev.h>
 #include <tunnel2/entry.h>
 
-#define T2_APP_ENTRY_ROWS 32 /* of the table, at most */
+#define T2_APP_ENTRY_ROWS 48 /* of the table, at most */
 
 typedef struct t2_app_entry {
   t2_entry_options options;
   const char *token_file;
-  unsigned udp_flows, h2_streams, h2_window, h2_head, h2_factor;
+  unsigned udp_flows, h2_streams, h2_window, h2_head, h2_factor, queue;
   const char *tcp_ports, *udp_ports; /* "A-B" */
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */

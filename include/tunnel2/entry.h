@@ -138,6 +138,13 @@ typedef struct t2_entry_options {
    * public's. */
   const char *tls_address;
   const char *token_file; /* the token is its first line, read by t2_entry_new; where there is no token */
+  /* Requests wait while no uplink of their session has room, or none is there for the moment. */
+  uint32_t queue_max;        /* of one session at once; 0: none waits; 100 (1,000 of all sessions) */
+  uint64_t queue_timeout_ms; /* then they are answered with 503; at least 1; 5,000 */
+  uint64_t
+      start_grace_ms; /* so long after the start sessions that are not known yet are waited for; 10,000 */
+  uint64_t uplink_ping_ms; /* an uplink that is silent for so long is asked whether its client is there, and
+                              given up after as long again; at least 100; 2,000 */
 } t2_entry_options;
 
 /* Sets every option to its default. */
@@ -193,6 +200,10 @@ typedef struct t2_entry_stats {
   uint64_t udp_flows;             /* now */
   uint64_t udp_datagrams_dropped; /* either way: no flow was to be had, or there was no room */
   uint64_t http2_given_up;        /* HTTP/2 connections that were ended for what the peer did too much of */
+  uint64_t exchanges_waiting;     /* now, for an uplink with room */
+  uint64_t exchanges_waited;      /* since the start: that had to */
+  uint64_t exchanges_retried; /* that were given to another uplink, after one that did not take them or was
+                                 lost */
 } t2_entry_stats;
 
 /* Fills as much of *stats as stats->size says there is. */

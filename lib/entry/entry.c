@@ -37,6 +37,10 @@ void t2_entry_options_init(t2_entry_options *options) {
       .h2_head_max = T2_ENTRY_H2_HEAD_MAX,
       .h2_flood_factor = 1,
       .tls_min = "1.2",
+      .queue_max = 100,
+      .queue_timeout_ms = 5000,
+      .start_grace_ms = 10000,
+      .uplink_ping_ms = 2000,
   };
 }
 
@@ -69,6 +73,17 @@ static int check_h2(const t2_entry_options *o, char *detail, size_t size) {
     if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max)
       return t2_detail(detail, size, T2_ERR_INVALID, "public HTTP/2: %s %u: %u to %u is taken",
                        bounds[i].what, bounds[i].value, bounds[i].min, bounds[i].max);
+  return 0;
+}
+
+static int check_waits(const t2_entry_options *o, char *detail, size_t size) {
+  if (o->queue_max > T2_WAITING_TOTAL_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "waiting requests of a session: at most %d are taken",
+                     T2_WAITING_TOTAL_MAX);
+  if (o->queue_timeout_ms == 0)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a time to wait is needed, of 1 ms or more");
+  if (o->uplink_ping_ms < 100)
+    return t2_detail(detail, size, T2_ERR_INVALID, "silence of an uplink: at least 100 ms is taken");
   return 0;
 }
 
@@ -115,6 +130,7 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
     return t2_detail(detail, size, T2_ERR_INVALID, "public certificates need a public address for TLS");
   int err = check_ports(o, detail, size);
   if (err == 0) err = check_h2(o, detail, size);
+  if (err == 0) err = check_waits(o, detail, size);
   if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
   if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
   if (err) return err;
@@ -244,6 +260,9 @@ static void init_members(t2_entry *entry) {
   entry->public_proxy.via = true;
   t2_keys_init(&entry->keys, entry->loop->mem);
   t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys, entry->options.uplinks_max);
+  entry->uplinks.ping_interval_ms = entry->options.uplink_ping_ms;
+  entry->uplinks.queue_max = entry->options.queue_max;
+  entry->uplinks.queue_timeout_ms = entry->options.queue_timeout_ms;
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
   t2_entry_init_connections(entry);
@@ -463,6 +482,9 @@ void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
       .bytes_from_clients = proxy->bytes_down,
       .udp_flows = entry->flows.map.count,
       .udp_datagrams_dropped = entry->flows.dropped + entry->flows.legs.dropped,
+      .exchanges_waiting = entry->uplinks.waiting,
+      .exchanges_waited = entry->uplinks.waited,
+      .exchanges_retried = entry->uplinks.retried,
       .http2_given_up = proxy->given_up + entry->uplink_proxy.given_up + entry->control.given_up,
   };
   memcpy(stats, &now, now.size);

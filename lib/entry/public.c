@@ -24,6 +24,7 @@ void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exc
   exchange->on_done = on_done;
   exchange->user = session;
   t2_entry_session_begin(&entry->uplinks.sessions, session);
+  t2_budget_earn(&session->budget);
 }
 
 static void log_refusal(const t2_server_request *request, const char *detail) {
@@ -49,9 +50,8 @@ static bool is_protocol(t2_str s) {
 }
 
 /* An Upgrade becomes an extended CONNECT, which has no method of its own and no content but the tunnel's. */
-static bool may_upgrade(const t2_server_request *request, const t2_leg *leg) {
+static bool may_upgrade(const t2_server_request *request) {
   const t2_head *head = request->head;
-  if (!request->exchange->upgrade || !t2_h2_conn_leg_upgrades(leg)) return false;
   if (request->h2) return !request->end;
   return request->end && t2_str_eq(head->method, T2_STR("GET")) && is_protocol(head->protocol);
 }
@@ -78,14 +78,15 @@ static bool may_pass(t2_entry *entry, const t2_server_request *request, t2_entry
 }
 
 static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
-                    const t2_route *route, t2_leg *leg) {
+                    const t2_route *route, t2_leg *leg, bool waits) {
   t2_str peer = t2_conn_peer_host(request->transport);
   t2_forward how = {.peer = peer,
                     .by = t2_str_c(entry->id),
                     .prefix = route->prefix,
                     .trust_peer = t2_prefixes_have(entry->trusted, entry->trusted_count, peer)};
   t2_entry_begin(entry, session, request->exchange);
-  bool upgrade = may_upgrade(request, leg);
+  bool upgrade =
+      request->exchange->upgrade && may_upgrade(request) && (waits || t2_h2_conn_leg_upgrades(leg));
   if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
   request->head->path = route->path;
   /* An HTTP/1.0 request may come without Host, and HTTP/2 knows none without an authority. */
@@ -94,10 +95,22 @@ static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_
                       entry->options.response_timeout_ms);
 }
 
+/* Those who wait already come first. */
+static void pass_to_an_uplink(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
+                              const t2_route *route) {
+  t2_uplinks *uplinks = &entry->uplinks;
+  t2_leg *leg = t2_waiting_count(session) ? NULL : t2_uplinks_pick(uplinks, session);
+  if (leg)
+    pass_on(entry, request, session, route, leg, false);
+  else if (t2_waiting_may(uplinks, session))
+    pass_on(entry, request, session, route, t2_waiting_leg(uplinks), true);
+  else
+    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, t2_waiting_why(session));
+}
+
 void t2_entry_on_public_request(const t2_server_request *request, void *user) {
   t2_entry *entry = user;
   t2_route route;
-  t2_leg *leg;
   if (entry->state == T2_ENTRY_STATE_NEW) {
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, "the entry has not been started");
     return;
@@ -116,10 +129,6 @@ void t2_entry_on_public_request(const t2_server_request *request, void *user) {
   else if (session->max_streams && session->active >= session->max_streams)
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
            "the session has as many requests under way as it may have");
-  else if (!(leg = t2_uplinks_pick(&entry->uplinks, session)))
-    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
-           session->uplink_count ? "the session's clients take no more requests now"
-                                 : "nobody serves the session now");
   else
-    pass_on(entry, request, session, &route, leg);
+    pass_to_an_uplink(entry, request, session, &route);
 }

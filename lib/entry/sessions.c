@@ -22,6 +22,7 @@ static void release_hosts(t2_entry_sessions *sessions, const t2_entry_session *s
 static void forget(t2_entry_sessions *sessions, t2_entry_session *session) {
   release_port(sessions, session);
   release_hosts(sessions, session);
+  if (session->waiting) sessions->on_forget(session);
   if (t2_list_linked(&session->idle)) sessions->idle_count--;
   t2_list_remove(&session->idle);
   t2_map_del(&sessions->map, t2_str_c(session->id));

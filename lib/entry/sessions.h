@@ -7,6 +7,7 @@
 
 #include <base/list.h>
 #include <base/map.h>
+#include <entry/budget.h>
 #include <entry/guard.h>
 #include <wire/ticket.h>
 
@@ -16,6 +17,7 @@
 
 typedef struct t2_entry_uplink t2_entry_uplink;
 typedef struct t2_entry_port t2_entry_port;
+typedef struct t2_entry_waiting t2_entry_waiting;
 
 typedef struct t2_entry_session {
   t2_list idle;              /* in the table's list when it has neither uplinks nor exchanges */
@@ -24,7 +26,10 @@ typedef struct t2_entry_session {
   size_t active; /* exchanges under way; their holder calls t2_entry_session_end for each */
   uint32_t max_uplinks, max_streams; /* of the newest ticket; 0: no limit of its own */
   uint64_t known_until_ms;
-  uint64_t left_ms; /* when its last uplink went; uplinks.c's */
+  uint64_t left_ms;  /* when an uplink went last; uplinks.c's */
+  uint32_t heaviest; /* of its uplinks' weights; uplinks.c's */
+  t2_budget budget;
+  t2_entry_waiting *waiting; /* waiting.c's; NULL: none has ever waited */
   t2_kind kind;
   t2_entry_port *port; /* TCP, UDP; ports.c's. NULL: none is open */
   t2_list flows;       /* UDP, while the port is open; flows.c's */
@@ -41,7 +46,8 @@ typedef struct t2_entry_sessions {
   t2_list idle; /* idle longest first */
   size_t idle_count, idle_max;
   void (*on_port_unneeded)(
-      t2_entry_session *session); /* it has one, and is forgotten or of another kind now */
+      t2_entry_session *session);               /* it has one, and is forgotten or of another kind now */
+  void (*on_forget)(t2_entry_session *session); /* it has `waiting` */
 } t2_entry_sessions;
 
 void t2_entry_sessions_init(t2_entry_sessions *sessions, const t2_allocator *mem);

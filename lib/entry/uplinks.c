@@ -1,11 +1,17 @@
 #include <base/file.h>
 #include <base/random.h>
+#include <entry/load.h>
 #include <entry/uplinks.h>
 #include <http/ptth.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 #include <wire/token.h>
+
+/* What a request of the public may hold besides while it may still have to be asked again, and how often it
+ * may be. */
+#define KEEP_MAX    (64 * 1024)
+#define REPEATS_MAX 3
 
 #define CHALLENGE T2_STR("Bearer realm=\"tunnel2\"")
 
@@ -14,6 +20,8 @@ struct t2_entry_uplink {
   t2_uplinks *owner;
   t2_entry_session *session;
   t2_h2_conn *h2;
+  bool up;           /* the client's SETTINGS have come */
+  uint32_t weight;   /* of the session's requests, relative to its other uplinks */
   int64_t issued_at; /* its ticket */
   char ticket_id[sizeof(((t2_ticket *)0)->id)];
 };
@@ -25,6 +33,7 @@ void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, co
   t2_revocations_init(&uplinks->revocations, proxy->loop->mem);
   t2_entry_sessions_init(&uplinks->sessions, proxy->loop->mem);
   uplinks->sessions.on_port_unneeded = t2_entry_port_close;
+  t2_waiting_init(uplinks);
   t2_random_bytes(&uplinks->random, sizeof(uplinks->random));
 }
 
@@ -35,11 +44,20 @@ void t2_uplinks_fini(t2_uplinks *uplinks) {
 
 /* ---- Up, and gone ---- */
 
+static void note_weights(t2_entry_session *session) {
+  session->heaviest = 0;
+  for (size_t i = 0; i < session->uplink_count; i++)
+    if (session->uplinks[i]->weight > session->heaviest) session->heaviest = session->uplinks[i]->weight;
+}
+
 /* Out of the session and the list. */
 static void take_off(t2_entry_uplink *uplink) {
   t2_uplinks *uplinks = uplink->owner;
-  uplink->session->left_ms = t2_loop_now(uplinks->proxy->loop);
-  t2_entry_sessions_detach(&uplinks->sessions, uplink->session, uplink);
+  t2_entry_session *session = uplink->session;
+  session->left_ms = t2_loop_now(uplinks->proxy->loop);
+  uplink->weight = 0;
+  note_weights(session);
+  t2_entry_sessions_detach(&uplinks->sessions, session, uplink);
   t2_list_remove(&uplink->node);
   uplinks->count--;
   t2_free(uplinks->proxy->loop->mem, uplink);
@@ -58,9 +76,29 @@ static void on_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
   if (uplinks->on_gone) uplinks->on_gone(uplinks->user);
 }
 
-static const t2_h2_conn_ops h2_ops = {.on_close = on_close};
+/* Until its SETTINGS have come it is not known what the client takes. */
+static void on_capacity(t2_h2_conn *h2, void *user) {
+  t2_entry_uplink *uplink = user;
+  (void)h2;
+  uplink->up = true;
+  t2_waiting_wake(uplink->owner, uplink->session);
+}
 
-static int add(t2_uplinks *uplinks, const t2_ticket *ticket, t2_entry_uplink **out) {
+static void on_unprocessed(t2_h2_conn *h2, t2_leg *leg, const t2_held *request, void *user) {
+  const t2_entry_uplink *uplink = user;
+  (void)h2;
+  t2_waiting_again(uplink->owner, uplink->session, leg, request);
+}
+
+static const t2_h2_conn_ops h2_ops = {
+    .on_capacity = on_capacity, .on_unprocessed = on_unprocessed, .on_close = on_close};
+
+static t2_str said(const t2_head *head, const char *name) {
+  const t2_field *field = t2_fields_get(&head->fields, t2_str_c(name));
+  return field ? field->value : T2_STR_NULL;
+}
+
+static int add(t2_uplinks *uplinks, const t2_ticket *ticket, const t2_head *head, t2_entry_uplink **out) {
   const t2_allocator *mem = uplinks->proxy->loop->mem;
   int64_t left = ticket->expires_at + T2_TICKET_LEEWAY_SECONDS - t2_clock_wall_ms() / 1000;
   uint64_t expires_ms = t2_loop_now(uplinks->proxy->loop) + (uint64_t)(left > 0 ? left : 0) * 1000;
@@ -73,6 +111,8 @@ static int add(t2_uplinks *uplinks, const t2_ticket *ticket, t2_entry_uplink **o
     return err;
   }
   uplink->owner = uplinks;
+  uplink->weight = t2_load_weight(said(head, T2_PTTH_WEIGHT));
+  note_weights(uplink->session);
   uplink->issued_at = ticket->issued_at;
   memcpy(uplink->ticket_id, ticket->id, sizeof(uplink->ticket_id));
   t2_list_push_back(&uplinks->list, &uplink->node);
@@ -187,6 +227,10 @@ static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2
     return;
   }
   t2_h2_conn_options_init_uplink(&options, false);
+  options.keep_max = KEEP_MAX;
+  options.repeats_max = REPEATS_MAX;
+  options.ping_interval_ms = uplinks->ping_interval_ms;
+  options.ping_timeout_ms = 2 * uplinks->ping_interval_ms;
   if (t2_h2_conn_new(&uplink->h2, uplinks->proxy, conn, &options, &h2_ops, uplink)) {
     take_off(uplink);
     return;
@@ -220,7 +264,7 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request
       refuse(request, status, *detail ? detail : NULL);
       return;
     }
-    int err = add(uplinks, &ticket, &uplink);
+    int err = add(uplinks, &ticket, head, &uplink);
     if (err)
       refuse_uplink(request, err);
     else if (has_port(uplinks, request, uplink, ticket.port))
@@ -240,29 +284,51 @@ static uint64_t next_random(t2_uplinks *uplinks) {
   return x * 0x2545f4914f6cdd1dull >> 32;
 }
 
-static const t2_entry_uplink *less_busy(const t2_entry_uplink *a, const t2_entry_uplink *b) {
-  size_t room_a = t2_h2_conn_capacity(a->h2), room_b = t2_h2_conn_capacity(b->h2);
-  if (!room_a || !room_b) return room_a ? a : b;
-  return t2_h2_conn_active(a->h2) <= t2_h2_conn_active(b->h2) ? a : b;
+static t2_load load_of(const t2_entry_uplink *uplink) {
+  return (t2_load){.room = uplink->up ? t2_h2_conn_capacity(uplink->h2) : 0,
+                   .active = uplink->up ? t2_h2_conn_active(uplink->h2) : 0,
+                   .weight = uplink->weight,
+                   .silent = uplink->up && t2_h2_conn_is_silent(uplink->h2)};
 }
 
-/* When the two taken at random have no room, any that has. */
-static t2_leg *pick_any(const t2_entry_session *session) {
-  for (size_t i = 0; i < session->uplink_count; i++) {
-    t2_leg *leg = t2_h2_conn_leg(session->uplinks[i]->h2);
-    if (leg) return leg;
+static t2_leg *leg_on(const t2_entry_uplink *uplink) {
+  return uplink->up ? t2_h2_conn_leg(uplink->h2) : NULL;
+}
+
+/* One at random, by weight: those that weigh less are passed over as often as they weigh less. */
+static size_t draw(t2_uplinks *uplinks, const t2_entry_session *session) {
+  size_t at = 0;
+  for (int tries = 0; tries < 16; tries++) {
+    at = next_random(uplinks) % session->uplink_count;
+    uint32_t weight = session->uplinks[at]->weight;
+    if (weight == session->heaviest || next_random(uplinks) % session->heaviest < weight) break;
   }
-  return NULL;
+  return at;
+}
+
+/* When the two taken at random are none to take, the best of all. */
+static const t2_entry_uplink *best_of_all(const t2_entry_session *session) {
+  const t2_entry_uplink *best = session->uplinks[0];
+  t2_load load = load_of(best);
+  for (size_t i = 1; i < session->uplink_count; i++) {
+    t2_load other = load_of(session->uplinks[i]);
+    if (!t2_load_prefers(&load, &other)) continue;
+    best = session->uplinks[i];
+    load = other;
+  }
+  return best;
 }
 
 t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session) {
   size_t n = session->uplink_count;
   if (n == 0) return NULL;
-  if (n == 1) return t2_h2_conn_leg(session->uplinks[0]->h2);
-  size_t first = next_random(uplinks) % n, second = next_random(uplinks) % (n - 1);
+  if (n == 1) return leg_on(session->uplinks[0]);
+  size_t first = draw(uplinks, session), second = next_random(uplinks) % (n - 1);
   if (second >= first) second++;
-  t2_leg *leg = t2_h2_conn_leg(less_busy(session->uplinks[first], session->uplinks[second])->h2);
-  return leg ? leg : pick_any(session);
+  t2_load a = load_of(session->uplinks[first]), b = load_of(session->uplinks[second]);
+  bool other = t2_load_prefers(&a, &b);
+  if (t2_load_is_good(other ? &b : &a)) return leg_on(session->uplinks[other ? second : first]);
+  return leg_on(best_of_all(session));
 }
 
 /* ---- The end ---- */

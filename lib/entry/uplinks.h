@@ -5,10 +5,11 @@
 #include <entry/ports.h>
 #include <entry/revocations.h>
 #include <entry/sessions.h>
+#include <entry/waiting.h>
 #include <proxy/h2_conn.h>
 #include <proxy/server.h>
 
-typedef struct t2_uplinks {
+struct t2_uplinks {
   t2_proxy *proxy;   /* of the public's exchanges */
   const char *entry; /* id, which tickets have to name; outlives this */
   const t2_keys *keys;
@@ -24,9 +25,15 @@ typedef struct t2_uplinks {
   uint64_t total;              /* opened since the start */
   uint64_t random;             /* for choosing; no secret */
   bool closed;                 /* no more are opened */
+  uint64_t ping_interval_ms;   /* of silence; after as much again without an answer an uplink is given up */
+  size_t queue_max;            /* requests of one session that wait; waiting.c */
+  uint64_t queue_timeout_ms;   /* for so long */
+  t2_leg waiter;               /* waiting.c's */
+  size_t waiting;              /* requests of all sessions, now */
+  uint64_t waited, retried;    /* requests since the start: that had to wait, that were asked again */
   void (*on_gone)(void *user); /* one is; may be NULL */
   void *user;
-} t2_uplinks;
+};
 
 void t2_uplinks_init(t2_uplinks *uplinks, t2_proxy *proxy, const char *entry, const t2_keys *keys,
                      size_t max);
@@ -35,8 +42,8 @@ void t2_uplinks_fini(t2_uplinks *uplinks);
 
 /* A request on the uplink listener: opens an uplink, or refuses. */
 void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request);
-/* The leg for one more request of the session: on the less busy of two uplinks taken at random. NULL when
- * none has room.
+/* The leg for one more request of the session: on the less busy of two uplinks taken at random, each by its
+ * weight; one that does not answer PINGs only when there is no other. NULL when none has room.
  */
 t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session);
 /* Notes what was revoked, and closes the uplinks it covers. */

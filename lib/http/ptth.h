@@ -9,6 +9,11 @@
 #define T2_PTTH_PATH     "/.well-known/tunnel2/uplink"
 #define T2_PTTH_PROTOCOL "ptth"
 
+/* Fields of the request: the UUID of the client's process, and how much of the session's requests it takes
+ * relative to its other uplinks: 1 to 1,000. */
+#define T2_PTTH_INSTANCE "tunnel2-instance"
+#define T2_PTTH_WEIGHT   "tunnel2-weight"
+
 /* A field of the 101, where the session has an address of its own: "tcp://HOST:PORT". */
 #define T2_PTTH_ADDRESS "tunnel2-address"
 

@@ -51,13 +51,13 @@ static int stream_head(t2_leg *leg, const t2_head *head, bool end) {
 }
 
 static int stream_data(t2_leg *leg, const uint8_t *bytes, size_t n) {
-  if (leg_of(leg)->kept) t2_h2_leg_keep_data(leg_of(leg), bytes, n);
+  if (leg_of(leg)->keeps) t2_h2_leg_keep_data(leg_of(leg), bytes, n);
   return t2_h2_stream_data(&leg_of(leg)->stream, bytes, n);
 }
 
 static int stream_end(t2_leg *leg, const t2_fields *trailers) {
   h2_leg *h2 = leg_of(leg);
-  if (h2->kept && t2_held_end(h2->kept, trailers)) t2_h2_leg_drop_kept(h2);
+  if (h2->keeps && t2_held_end(&h2->kept, trailers)) t2_h2_leg_drop_kept(h2);
   return t2_h2_stream_end(&leg_of(leg)->stream, trailers);
 }
 
@@ -235,7 +235,7 @@ static void on_stream_close(t2_h2_stream *stream, uint32_t code, bool unprocesse
   t2_h2_conn *h2_conn = user;
   h2_leg *leg = T2_CONTAINER_OF(stream, h2_leg, stream);
   if (t2_h2_leg_can_be_repeated(leg, unprocessed))
-    h2_conn->ops.on_unprocessed(h2_conn, &leg->leg, leg->kept, h2_conn->user);
+    h2_conn->ops.on_unprocessed(h2_conn, &leg->leg, &leg->kept, h2_conn->user);
   t2_h2_leg_drop_kept(leg);
   if (leg->leg.exchange)
     t2_exchange_fail(&leg->leg, error_of_close(h2_conn, code, unprocessed), h2_conn->options.at, NULL);

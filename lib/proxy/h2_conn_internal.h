@@ -46,7 +46,8 @@ typedef struct h2_leg {
   uint64_t opened_ms;
   uint64_t opened_at; /* bytes that the transport had been offered by then */
   unsigned interim;   /* 1xx heads so far */
-  t2_held *kept;      /* the request, with keep_max, until something of the answer has come */
+  bool keeps;         /* with keep_max: */
+  t2_held kept;       /* the request, until something of the answer has come */
 } h2_leg;
 
 /* ---- h2_conn_keep.c ---- */

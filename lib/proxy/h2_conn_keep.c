@@ -2,20 +2,22 @@
 #include <tunnel2/error.h>
 
 void t2_h2_leg_drop_kept(h2_leg *leg) {
-  t2_held_free(leg->kept);
-  leg->kept = NULL;
+  if (!leg->keeps) return;
+  leg->keeps = false;
+  t2_held_fini(&leg->kept);
 }
 
 void t2_h2_leg_keep(h2_leg *leg, const t2_head *head, bool end) {
   t2_loop *loop = leg->owner->proxy->loop;
-  leg->kept = t2_held_new(loop->mem, head, end);
-  if (leg->kept) t2_held_account(leg->kept, &loop->pressure);
+  if (t2_held_init(&leg->kept, loop->mem, head, end)) return;
+  leg->keeps = true;
+  t2_held_account(&leg->kept, &loop->pressure);
 }
 
 void t2_h2_leg_keep_data(h2_leg *leg, const uint8_t *bytes, size_t n) {
-  bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept->content);
+  bool fits = n <= leg->owner->options.keep_max - t2_buf_len(&leg->kept.content);
   bool easy = leg->owner->proxy->loop->pressure.level == T2_PRESSURE_EASY;
-  if (!easy || !fits || t2_held_data(leg->kept, bytes, n)) t2_h2_leg_drop_kept(leg);
+  if (!easy || !fits || t2_held_data(&leg->kept, bytes, n)) t2_h2_leg_drop_kept(leg);
 }
 
 /* The connection is lost, but not by what this side did. An origin's may have been gone for long before that
@@ -32,6 +34,6 @@ static bool may_ask_again(const t2_h2_conn *h2_conn, const h2_leg *leg) {
 bool t2_h2_leg_can_be_repeated(const h2_leg *leg, bool unprocessed) {
   const t2_h2_conn *h2_conn = leg->owner;
   const t2_exchange *exchange = leg->leg.exchange;
-  if (!exchange || !leg->kept || exchange->repeated >= h2_conn->options.repeats_max) return false;
+  if (!exchange || !leg->keeps || exchange->repeated >= h2_conn->options.repeats_max) return false;
   return h2_conn->ops.on_unprocessed && (unprocessed || may_ask_again(h2_conn, leg));
 }

@@ -40,18 +40,3 @@ void t2_held_fini(t2_held *held) {
   t2_buf_fini(&held->content);
   held->head = held->trailers = NULL;
 }
-
-t2_held *t2_held_new(const t2_allocator *mem, const t2_head *head, bool end) {
-  t2_held *held = t2_alloc(mem, sizeof(*held));
-  if (!held || t2_held_init(held, mem, head, end) == 0) return held;
-  t2_held_fini(held);
-  t2_free(mem, held);
-  return NULL;
-}
-
-void t2_held_free(t2_held *held) {
-  if (!held) return;
-  const t2_allocator *mem = held->mem;
-  t2_held_fini(held);
-  t2_free(mem, held);
-}

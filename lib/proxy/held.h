@@ -26,9 +26,4 @@ int t2_held_data(t2_held *held, const uint8_t *bytes, size_t n);
 int t2_held_end(t2_held *held, const t2_fields *trailers);
 void t2_held_fini(t2_held *held);
 
-/* One in memory of its own; NULL when there is none. */
-t2_held *t2_held_new(const t2_allocator *mem, const t2_head *head, bool end);
-/* held may be NULL. */
-void t2_held_free(t2_held *held);
-
 #endif

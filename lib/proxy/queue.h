@@ -32,7 +32,8 @@ typedef struct t2_queue_options {
   size_t total_max; /* of all of these */
   size_t place_size;
   uint64_t timeout_ms; /* 0: for ever */
-  /* It has waited for so long: t2_queue_drop, or t2_queue_hand_over. May be NULL without timeout_ms. */
+  /* It has waited for so long: t2_queue_drop, t2_queue_hand_over, or t2_exchange_refuse of its exchange. May
+   * be NULL without timeout_ms. */
   void (*on_timeout)(t2_queue *queue, t2_place *place);
 } t2_queue_options;
 

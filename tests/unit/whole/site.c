@@ -173,6 +173,7 @@ static void start_entry(site *s, const char *cert, const char *key, const char *
   options.control = control;
   options.token = token;
   options.tcp_port_first = options.tcp_port_last = s->tcp_port;
+  options.queue_timeout_ms = 100;
   options.on_event = on_entry_event;
   options.user = s;
   if (t2_entry_new(&s->entry, &s->loop, &options, detail, sizeof(detail))) fail_msg("entry: %s", detail);
