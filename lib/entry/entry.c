@@ -266,6 +266,7 @@ static void init_members(t2_entry *entry) {
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
   t2_entry_init_connections(entry);
+  t2_entry_init_anteroom(entry);
   t2_timer_init(&entry->drain, on_drain_timer);
   t2_buf_init(&entry->route_text, entry->loop->mem);
 }
@@ -319,6 +320,7 @@ int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, c
 int t2_entry_start(t2_entry *entry) {
   if (entry->state != T2_ENTRY_STATE_NEW || entry->closing) return T2_ERR_STATE;
   entry->state = T2_ENTRY_STATE_RUNNING;
+  t2_entry_open_anteroom(entry);
   const char *secure = entry->options.public_tls_address;
   t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s%s%s, uplinks on %s", entry->id,
             entry->options.public_address, secure ? " and, by TLS, on " : "", secure ? secure : "",
@@ -356,6 +358,7 @@ static void on_loop_close(t2_loop *loop, void *user) {
 
 static void dispose(t2_entry *entry) {
   entry->disposing = false;
+  t2_queue_fini(&entry->anteroom.queue);
   t2_uplinks_fini(&entry->uplinks);
   t2_entry_ports_fini(&entry->ports);
   t2_entry_flows_fini(entry);

@@ -27,8 +27,7 @@ void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exc
   t2_budget_earn(&session->budget);
 }
 
-static void log_refusal(const t2_server_request *request, const char *detail) {
-  const t2_exchange *exchange = request->exchange;
+static void log_refusal(const t2_exchange *exchange, const char *detail) {
   const t2_log *log = &exchange->proxy->loop->log;
   const t2_log_pair pairs[] = {{"method", exchange->method}, {"request_id", exchange->request_id}};
   if (t2_log_enabled(log, T2_LOG_DEBUG))
@@ -37,7 +36,7 @@ static void log_refusal(const t2_server_request *request, const char *detail) {
 }
 
 static void refuse(const t2_server_request *request, int err, t2_problem_at at, const char *detail) {
-  log_refusal(request, detail);
+  log_refusal(request->exchange, detail);
   t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
 }
 
@@ -56,27 +55,36 @@ static bool may_upgrade(const t2_server_request *request) {
   return request->end && t2_str_eq(head->method, T2_STR("GET")) && is_protocol(head->protocol);
 }
 
-/* False: who asks may not, and the request has been refused. */
-static bool may_pass(t2_entry *entry, const t2_server_request *request, t2_entry_session *session) {
-  t2_fields *fields = &request->head->fields;
-  t2_str host =
-      t2_guard_asker(entry->trusted, entry->trusted_count, t2_conn_peer_host(request->transport), fields);
-  int err = t2_guard_check(session->guard, host, fields, t2_loop_now(entry->loop));
+bool t2_entry_admits(const t2_entry *entry, t2_entry_session *session, t2_exchange *exchange,
+                     t2_fields *fields, t2_str asker) {
+  if (!session->guard) return true;
+  int err = t2_guard_check(session->guard, asker, fields, t2_loop_now(entry->loop));
   if (err == 0) {
     if (session->guard->terms.password.rounds) t2_fields_remove(fields, T2_STR("authorization"));
     return true;
   }
   const t2_problem *problem = t2_problem_of(err, T2_AT_LOCAL);
-  log_refusal(request, t2_strerror(err));
+  log_refusal(exchange, t2_strerror(err));
   if (err == T2_ERR_AUTH)
-    t2_exchange_refuse_with(request->exchange, problem, "user and password are needed",
-                            T2_STR("www-authenticate"), T2_STR("Basic realm=\"tunnel\", charset=\"UTF-8\""));
+    t2_exchange_refuse_with(exchange, problem, "user and password are needed", T2_STR("www-authenticate"),
+                            T2_STR("Basic realm=\"tunnel\", charset=\"UTF-8\""));
   else
-    t2_exchange_refuse(request->exchange, problem,
+    t2_exchange_refuse(exchange, problem,
                        err == T2_ERR_FORBIDDEN ? "not from this address" : "too many passwords are tried");
   return false;
 }
 
+static t2_str asker_of(const t2_entry *entry, const t2_server_request *request) {
+  return t2_guard_asker(entry->trusted, entry->trusted_count, t2_conn_peer_host(request->transport),
+                        &request->head->fields);
+}
+
+static bool may_pass(const t2_entry *entry, const t2_server_request *request, t2_entry_session *session) {
+  return !session->guard ||
+         t2_entry_admits(entry, session, request->exchange, &request->head->fields, asker_of(entry, request));
+}
+
+/* The session may be NULL, of a request that waits for it. */
 static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
                     const t2_route *route, t2_leg *leg, bool waits) {
   t2_str peer = t2_conn_peer_host(request->transport);
@@ -84,7 +92,7 @@ static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_
                     .by = t2_str_c(entry->id),
                     .prefix = route->prefix,
                     .trust_peer = t2_prefixes_have(entry->trusted, entry->trusted_count, peer)};
-  t2_entry_begin(entry, session, request->exchange);
+  if (session) t2_entry_begin(entry, session, request->exchange);
   bool upgrade =
       request->exchange->upgrade && may_upgrade(request) && (waits || t2_h2_conn_leg_upgrades(leg));
   if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
@@ -108,6 +116,24 @@ static void pass_to_an_uplink(t2_entry *entry, const t2_server_request *request,
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, t2_waiting_why(session));
 }
 
+/* The asker's text is in the request's fields or its transport, and the exchange has not gone on. */
+static void wait_for_session(t2_entry *entry, const t2_server_request *request, const t2_route *route) {
+  char asker[T2_ADDRESS_TEXT];
+  snprintf(asker, sizeof(asker), "%.*s", T2_STR_ARG(asker_of(entry, request)));
+  pass_on(entry, request, NULL, route, t2_entry_anteroom_door(entry), true);
+  t2_entry_anteroom_note(entry, route, t2_str_c(asker));
+}
+
+/* There is no such session: not yet, perhaps. */
+static void on_unknown(t2_entry *entry, const t2_server_request *request, const t2_route *route, int err) {
+  if (err != T2_ERR_NOMEM && t2_entry_anteroom_takes(entry, request->head->authority, err == 0))
+    wait_for_session(entry, request, route);
+  else if (err)
+    refuse(request, err, T2_AT_ROUTE, err == T2_ERR_NOT_FOUND ? "this is the address of no session" : NULL);
+  else
+    refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
+}
+
 void t2_entry_on_public_request(const t2_server_request *request, void *user) {
   t2_entry *entry = user;
   t2_route route;
@@ -118,13 +144,11 @@ void t2_entry_on_public_request(const t2_server_request *request, void *user) {
   t2_entry_session *session;
   int err = t2_route_find(request->head, &entry->site, &entry->uplinks.sessions, t2_loop_now(entry->loop),
                           &route, &entry->route_text, &session);
-  if (err) {
-    refuse(request, err, T2_AT_ROUTE, err == T2_ERR_NOT_FOUND ? "this is the address of no session" : NULL);
-    return;
-  }
-  if (!session || session->kind != T2_KIND_HTTP)
+  if (err || !session)
+    on_unknown(entry, request, &route, err);
+  else if (session->kind != T2_KIND_HTTP)
     refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
-  else if (session->guard && !may_pass(entry, request, session))
+  else if (!may_pass(entry, request, session))
     return;
   else if (session->max_streams && session->active >= session->max_streams)
     refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,

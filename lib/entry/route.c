@@ -89,15 +89,25 @@ static bool find_below_domain(t2_str authority, const t2_route_site *site, t2_en
   return true;
 }
 
+static bool is_entrys(t2_str name, const t2_route_site *site) {
+  for (size_t i = 0; i < T2_COUNT_OF(site->own); i++)
+    if (t2_str_eq_nocase(name, site->own[i])) return true;
+  return false;
+}
+
+bool t2_route_is_own_name(t2_str authority, const t2_route_site *site) {
+  char text[T2_HOSTNAME_MAX + 1];
+  t2_str name = own_name(authority, site->domain, text);
+  return t2_hostname_valid(name) && !is_entrys(name, site);
+}
+
 static t2_entry_session *find_own_name(t2_str authority, const t2_route_site *site,
                                        t2_entry_sessions *sessions, uint64_t now_ms) {
   char text[T2_HOSTNAME_MAX + 1];
   if (!sessions->hosts.count) return NULL;
   t2_str name = own_name(authority, site->domain, text);
   t2_entry_session *session = t2_entry_sessions_by_host(sessions, name, now_ms);
-  for (size_t i = 0; session && i < T2_COUNT_OF(site->own); i++)
-    if (t2_str_eq_nocase(name, site->own[i])) return NULL;
-  return session;
+  return session && !is_entrys(name, site) ? session : NULL;
 }
 
 t2_entry_session *t2_route_find_name(t2_str authority, const t2_route_site *site, t2_entry_sessions *sessions,

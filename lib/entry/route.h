@@ -30,6 +30,8 @@ typedef struct t2_route_site {
  */
 t2_entry_session *t2_route_find_name(t2_str authority, const t2_route_site *site, t2_entry_sessions *sessions,
                                      uint64_t now_ms);
+/* Could the host name be a session's by 3, if there is such a session? */
+bool t2_route_is_own_name(t2_str authority, const t2_route_site *site);
 /* text is for a path that has to be put together (reset by the callee). 0, with *session NULL when it is the
  * address of one that is not known here; T2_ERR_NOT_FOUND when it is the address of none; T2_ERR_NOMEM. */
 int t2_route_find(const t2_head *request, const t2_route_site *site, t2_entry_sessions *sessions,

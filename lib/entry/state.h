@@ -1,6 +1,7 @@
-/* What the parts of t2_entry share: entry.c (the object), listeners.c, public.c (public requests),
- * connections.c (on the ports of TCP sessions), passthrough.c (TLS connections by their server name), flows.c
- * (on those of UDP ones), registration.c (the control plane). Included by these alone.
+/* What the parts of t2_entry share: entry.c (the object), anteroom.c (who comes too early), listeners.c,
+ * public.c (public requests), connections.c (on the ports of TCP sessions), passthrough.c (TLS connections by
+ * their server name), flows.c (on those of UDP ones), registration.c (the control plane). Included by these
+ * alone.
  */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
@@ -42,6 +43,14 @@ typedef struct t2_entry_flows {
   uint64_t dropped, told; /* datagrams; as the log says */
 } t2_entry_flows;
 
+/* Requests for sessions that are not known yet, shortly after the start. Embedded; anteroom.c's. */
+typedef struct t2_entry_anteroom {
+  t2_queue queue;
+  t2_leg door;
+  t2_place *last; /* that was put in; NULL: none could be */
+  uint64_t until_ms;
+} t2_entry_anteroom;
+
 struct t2_entry {
   t2_entry_options options;
   t2_entry_strings strings;
@@ -62,6 +71,7 @@ struct t2_entry {
   t2_entry_ports ports;
   t2_tcp_legs tcp; /* connections on them, and those passed on by their server name */
   t2_entry_flows flows;
+  t2_entry_anteroom anteroom;
   t2_link *link;
   t2_keys keys;
   t2_timer drain;
@@ -144,8 +154,24 @@ void t2_entry_flows_fini(t2_entry *entry);
 /* An exchange of the public's with the session begins. */
 void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange);
 
+/* Who asks may: by the session's guard, if it has one. False: the request has been refused. */
+bool t2_entry_admits(const t2_entry *entry, t2_entry_session *session, t2_exchange *exchange,
+                     t2_fields *fields, t2_str asker);
+
 /* A request on the public listener. */
 void t2_entry_on_public_request(const t2_server_request *request, void *user);
+
+/* ---- anteroom.c ---- */
+
+void t2_entry_init_anteroom(t2_entry *entry);
+/* The start: from now on, for a while, unknown sessions are waited for. */
+void t2_entry_open_anteroom(t2_entry *entry);
+/* May a request wait whose session is not known? named: its address says which that is; else its Host may be
+ * one's own name. */
+bool t2_entry_anteroom_takes(const t2_entry *entry, t2_str authority, bool named);
+/* The leg for it; and, behind t2_exchange_connect, whose it is. */
+t2_leg *t2_entry_anteroom_door(t2_entry *entry);
+void t2_entry_anteroom_note(t2_entry *entry, const t2_route *route, t2_str asker);
 
 /* ---- registration.c ---- */
 

@@ -79,9 +79,11 @@ static void on_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
 /* Until its SETTINGS have come it is not known what the client takes. */
 static void on_capacity(t2_h2_conn *h2, void *user) {
   t2_entry_uplink *uplink = user;
+  t2_uplinks *uplinks = uplink->owner;
   (void)h2;
+  if (!uplink->up && uplinks->on_up) uplinks->on_up(uplink->session, uplinks->user);
   uplink->up = true;
-  t2_waiting_wake(uplink->owner, uplink->session);
+  t2_waiting_wake(uplinks, uplink->session);
 }
 
 static void on_unprocessed(t2_h2_conn *h2, t2_leg *leg, const t2_held *request, void *user) {

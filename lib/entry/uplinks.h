@@ -22,16 +22,17 @@ struct t2_uplinks {
   const char *public_host, *ports_host;
   t2_list list;
   size_t count, max;
-  uint64_t total;              /* opened since the start */
-  uint64_t random;             /* for choosing; no secret */
-  bool closed;                 /* no more are opened */
-  uint64_t ping_interval_ms;   /* of silence; after as much again without an answer an uplink is given up */
-  size_t queue_max;            /* requests of one session that wait; waiting.c */
-  uint64_t queue_timeout_ms;   /* for so long */
-  t2_leg waiter;               /* waiting.c's */
-  size_t waiting;              /* requests of all sessions, now */
-  uint64_t waited, retried;    /* requests since the start: that had to wait, that were asked again */
-  void (*on_gone)(void *user); /* one is; may be NULL */
+  uint64_t total;            /* opened since the start */
+  uint64_t random;           /* for choosing; no secret */
+  bool closed;               /* no more are opened */
+  uint64_t ping_interval_ms; /* of silence; after as much again without an answer an uplink is given up */
+  size_t queue_max;          /* requests of one session that wait; waiting.c */
+  uint64_t queue_timeout_ms; /* for so long */
+  t2_leg waiter;             /* waiting.c's */
+  size_t waiting;            /* requests of all sessions, now */
+  uint64_t waited, retried;  /* requests since the start: that had to wait, that were asked again */
+  void (*on_up)(t2_entry_session *session, void *user); /* it has one more that takes requests; may be NULL */
+  void (*on_gone)(void *user);                          /* one is; may be NULL */
   void *user;
 };
 

@@ -5,12 +5,21 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import h2.settings
 import pytest
 
+import ptth_client
+from api import register
 from origin import Origin
 from programs import Site, wait_until
 from wire import Client, Closed, ask
@@ -190,3 +199,202 @@ def test_client_that_is_cut_off_is_given_up_in_time(tmp_path):
             counting.close()
 
     in_a_namespace(body)
+
+
+# ---- requests that wait ----
+
+class Narrow:
+    """A client that is not ours, with room for one request at a time, which is answered when `gate` is set."""
+
+    def __init__(self, site, session, room=1):
+        given = register(site, session)
+        self.gate = threading.Event()
+        self.asked = []
+        self.http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="latin-1"))
+        self.http.local_settings = h2.settings.Settings(
+            client=False, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: room})
+        context = ssl.create_default_context(cafile=str(site.ca))
+        self.sock, rest = ptth_client.attach(given["entries"][0]["uplink"], context, given["ticket"])
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self._serve, args=(rest,), daemon=True)
+        self.thread.start()
+
+    def allow(self, room):
+        """Says how many requests it takes at once from now on."""
+        with self.lock:
+            self.http.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: room})
+            self.sock.sendall(self.http.data_to_send())
+
+    def _answer(self, stream):
+        self.gate.wait(30)
+        with self.lock:
+            self.http.send_headers(stream, [(":status", "200")])
+            self.http.send_data(stream, b"narrow", end_stream=True)
+            self.sock.sendall(self.http.data_to_send())
+
+    def _serve(self, data):
+        with self.lock:
+            self.http.initiate_connection()
+            self.sock.sendall(self.http.data_to_send())
+        try:
+            while True:
+                with self.lock:
+                    events = self.http.receive_data(data) if data else []
+                    self.sock.sendall(self.http.data_to_send())
+                for event in events:
+                    if isinstance(event, h2.events.RequestReceived):
+                        self.asked.append(dict(event.headers)[":path"])
+                        threading.Thread(target=self._answer, args=(event.stream_id,), daemon=True).start()
+                data = self.sock.recv(65536)
+                if not data:
+                    return
+        except (OSError, h2.exceptions.ProtocolError):
+            pass
+
+    def close(self):
+        """The thread first: the number of a closed socket is soon another's."""
+        self.gate.set()
+        socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
+        self.thread.join()
+        self.sock.close()
+
+
+class Later(threading.Thread):
+    """A request in a thread of its own: its answer, and how long that took."""
+
+    def __init__(self, address, path):
+        super().__init__(daemon=True)
+        self.address, self.path, self.answer = address, path, None
+        self.start()
+
+    def run(self):
+        begun = time.monotonic()
+        self.answer = ask(self.address, "GET", self.path)
+        self.seconds = time.monotonic() - begun
+
+    def wait(self):
+        self.join(30)
+        return self.answer
+
+
+@pytest.fixture
+def narrow(site):
+    site.tunneld()
+    site.proxyentry("--queue-max", "3", "--queue-timeout", "2")
+    client = Narrow(site, "narrow")
+    wait_until(lambda: "uplink of session narrow is up" in entry_log(site), "the uplink")
+    yield client
+    client.close()
+
+
+def test_requests_wait_in_their_order_for_room(site, narrow):
+    first = Later(site.public, "/session/narrow/0")
+    wait_until(lambda: narrow.asked, "the first request")
+    others = []
+    for i in range(1, 4):
+        others.append(Later(site.public, f"/session/narrow/{i}"))
+        time.sleep(0.1)  # so that their order is known
+    assert narrow.asked == ["/0"]
+    full = Later(site.public, "/session/narrow/full").wait()  # the queue has three places
+    assert full.status == 503 and int(full.fields.get("retry-after")) >= 1
+    narrow.gate.set()
+    assert [one.wait().status for one in [first, *others]] == [200] * 4
+    assert narrow.asked == ["/0", "/1", "/2", "/3"]
+
+
+def test_request_that_has_waited_long_enough_is_503(site, narrow):
+    Later(site.public, "/session/narrow/0")
+    wait_until(lambda: narrow.asked, "the first request")
+    waiting = Later(site.public, "/session/narrow/1")
+    answer = waiting.wait()
+    assert answer.status == 503 and int(answer.fields.get("retry-after")) >= 1
+    assert 1.9 < waiting.seconds < 4
+    assert narrow.asked == ["/0"]
+
+
+def test_who_gives_up_leaves_the_queue(site, narrow):
+    first = Later(site.public, "/session/narrow/0")
+    wait_until(lambda: narrow.asked, "the first request")
+    with Client(site.public) as leaver:
+        leaver.request("GET", "/session/narrow/left")
+        time.sleep(0.2)  # it waits: nothing shows it from outside
+    last = Later(site.public, "/session/narrow/2")
+    narrow.gate.set()
+    assert first.wait().status == 200 and last.wait().status == 200
+    assert narrow.asked == ["/0", "/2"]
+
+
+def test_client_without_any_room_is_waited_for(site, narrow):
+    narrow.gate.set()
+    narrow.allow(0)
+    wait_until(lambda: ask(site.public, "GET", "/session/narrow/x").status == 503, "nobody to have room")
+    waiting = Later(site.public, "/session/narrow/y")
+    time.sleep(0.3)
+    assert waiting.answer is None
+    narrow.allow(5)
+    assert waiting.wait().status == 200
+
+
+def test_client_without_room_is_passed_over_for_another(site, narrow, counting):
+    narrow.gate.set()
+    narrow.allow(0)
+    site.tunnelc(counting.target, session="narrow")
+    wait_until(lambda: ask(site.public, "GET", "/session/narrow/echo").body == b"", "the other client to answer")
+    before = len(narrow.asked)
+    for _ in range(20):
+        assert ask(site.public, "GET", "/session/narrow/echo").status == 200
+    assert len(narrow.asked) == before
+
+
+def test_session_whose_client_is_gone_for_a_moment_is_waited_for(site, counting):
+    site.all(counting)
+    site.client.kill()
+    wait_until(lambda: "uplink of session main is gone" in entry_log(site), "the uplink to be gone")
+    waiting = Later(site.public, site.path("/deliver/one"))
+    site.tunnelc(counting.target, session="main")
+    assert waiting.wait().status == 200
+
+
+# ---- an entry that has just started ----
+
+def restarted(site, *arguments):
+    """The entry, killed and started again on its ports; its clients are not back yet."""
+    entry = site.programs[1]
+    entry.kill()
+    again = site.proxyentry(*arguments, public="%s:%d" % entry.public, uplink="%s:%d" % entry.uplink, registered=False)
+    return again
+
+
+def test_requests_right_after_a_start_wait_for_their_session(site, counting):
+    site.all(counting)
+    restarted(site)
+    by_path, by_name = Later(site.public, site.path("/deliver/a")), None
+    with Client(site.public) as client:
+        by_name = client.ask("GET", "/deliver/b", host="main.localhost")
+    assert by_path.wait().status == 200
+    assert by_name.status == 200 and by_name.body == b"b"
+
+
+def test_guard_of_a_session_that_comes_later_is_asked(site, counting):
+    site.all(counting, "--basic-auth", "user:secret")
+    restarted(site)
+    without = Later(site.public, site.path("/deliver/a"))
+    with Client(site.public) as client:
+        right = client.ask("GET", site.path("/inspect"), "Authorization: Basic dXNlcjpzZWNyZXQ=")
+    assert right.status == 200 and b"authorization" not in right.body.lower()
+    assert without.wait().status == 401
+    assert "basic" in without.answer.fields.get("www-authenticate").lower()
+    assert not counting.delivered
+
+
+def test_unknown_session_is_404_after_the_wait_and_at_once_later(site, counting):
+    site.tunneld()
+    site.proxyentry("--queue-timeout", "1", "--start-grace", "2")
+    begun = time.monotonic()
+    assert ask(site.public, "GET", "/session/nobodys/").status == 404
+    assert time.monotonic() - begun > 0.9
+    assert ask(site.public, "GET", "/").status == 404  # the address of none
+    wait_until(lambda: time.monotonic() - begun > 2.2, "the end of the grace")
+    late = time.monotonic()
+    assert ask(site.public, "GET", "/session/nobodys/").status == 404
+    assert time.monotonic() - late < 0.5
