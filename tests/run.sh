@@ -32,7 +32,7 @@ esac
 # Debian 12's names; a version is pinned by the release itself.
 packages='gcc g++ libc6-dev cmake ninja-build pkg-config libnghttp2-dev libmbedtls-dev libuv1-dev libjansson-dev
 libcmocka-dev clang libclang-rt-14-dev llvm clang-format clang-tidy cppcheck shellcheck curl openssl netcat-openbsd nghttp2-client
-python3 python3-venv ca-certificates openssh-server openssh-client redis-server redis-tools
+python3 python3-venv ca-certificates iproute2 nftables openssh-server openssh-client redis-server redis-tools
 bind9-dnsutils dnsmasq-base postgresql rsync debootstrap dpkg-dev file groff-base lintian man-db mandoc systemd
 doxygen abigail-tools'
 commands='gcc c++ cmake ctest ninja pkg-config clang clang-format clang-tidy cppcheck shellcheck curl openssl nc nghttp h2load
