@@ -6,6 +6,7 @@
 
 size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]) {
   t2_entry_options *o = &entry->options;
+  t2_app_entry_limits *limits = &entry->limits;
   const t2_cli_option rows[] = {
       {"entry-id", T2_CLI_TEXT, &o->id, "ID",
        "a name of a-z 0-9 and - (one is made, and kept in --state-dir)", 0, 0},
@@ -36,6 +37,27 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "of a head, by public HTTP/2 (65536, which is the most)", 4096, 65536},
       {"h2-flood-factor", T2_CLI_NUMBER, &entry->h2_factor, "N",
        "so many times the resets, PINGs, SETTINGS and the like (1)", 1, 1000},
+      {"connections-max", T2_CLI_NUMBER, &limits->connections, "N",
+       "public connections at once, and as many on TCP ports (10000)", 1, 1000000},
+      {"upgrades-max", T2_CLI_NUMBER, &limits->upgrades, "N",
+       "of them, or streams on them, that are upgraded: WebSockets (1000)", 1, 1000000},
+      {"uplinks-max", T2_CLI_NUMBER, &limits->uplinks, "N", "uplinks at once (10000)", 1, 1000000},
+      {"session-exchanges-max", T2_CLI_NUMBER, &limits->exchanges, "N",
+       "requests of one session at once (as its ticket says)", 1, 1000000},
+      {"session-requests-rate", T2_CLI_NUMBER, &limits->requests, "N",
+       "requests of one session a second; past it 429 (any)", 1, 1000000},
+      {"session-bytes-to-clients", T2_CLI_NUMBER, &limits->bytes_up, "N",
+       "bytes of content a second to one session's clients (any)", 1024, 0},
+      {"session-bytes-from-clients", T2_CLI_NUMBER, &limits->bytes_down, "N",
+       "likewise from them to the public (any)", 1024, 0},
+      {"address-connections-max", T2_CLI_NUMBER, &limits->address, "N",
+       "public connections of one address at once (any)", 1, 1000000},
+      {"address-handshakes-rate", T2_CLI_NUMBER, &limits->handshakes, "N",
+       "TLS handshakes of one address a second (any)", 1, 1000000},
+      {"header-timeout", T2_CLI_SECONDS, &o->header_timeout_ms, "SECONDS",
+       "for the head of a public request (30)", 1, 86400},
+      {"body-timeout", T2_CLI_SECONDS, &o->body_timeout_ms, "SECONDS",
+       "without a byte of content coming, or being read (60)", 1, 86400},
       {"response-timeout", T2_CLI_SECONDS, &o->response_timeout_ms, "SECONDS",
        "until an answer begins, for all sessions (60)", 1, 86400},
       {"queue-max", T2_CLI_NUMBER, &entry->queue, "N",
@@ -69,6 +91,8 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
   entry->h2_head = o->h2_head_max;
   entry->h2_factor = o->h2_flood_factor;
   entry->queue = o->queue_max;
+  *limits = (t2_app_entry_limits){
+      .connections = o->connections_max, .upgrades = o->upgrades_max, .uplinks = o->uplinks_max};
   o->control = NULL;
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);
@@ -106,6 +130,18 @@ static void check_tcp_address(t2_app *app, const char *host) {
   t2_app_loopback(app, "tcp-address", text);
 }
 
+static void set_limits(t2_entry_options *o, const t2_app_entry_limits *limits) {
+  o->connections_max = limits->connections;
+  o->upgrades_max = limits->upgrades;
+  o->uplinks_max = limits->uplinks;
+  o->session_exchanges_max = limits->exchanges;
+  o->session_requests_rate = limits->requests;
+  o->session_bytes_to_clients = limits->bytes_up;
+  o->session_bytes_from_clients = limits->bytes_down;
+  o->address_connections_max = limits->address;
+  o->address_handshakes_rate = limits->handshakes;
+}
+
 void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   t2_entry_options *o = &entry->options;
 
@@ -116,6 +152,7 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
     t2_app_note(app, T2_APP_USAGE, "--public-cert needs --public-tls");
   if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
   if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
+  set_limits(o, &entry->limits);
   o->udp_flows_max = entry->udp_flows;
   o->h2_streams_max = entry->h2_streams;
   o->h2_window = entry->h2_window;

@@ -5,12 +5,17 @@
 #include <common/dev.h>
 #include <tunnel2/entry.h>
 
-#define T2_APP_ENTRY_ROWS 48 /* of the table, at most */
+#define T2_APP_ENTRY_ROWS 56 /* of the table, at most */
+
+typedef struct t2_app_entry_limits {
+  unsigned connections, upgrades, uplinks, exchanges, requests, bytes_up, bytes_down, address, handshakes;
+} t2_app_entry_limits;
 
 typedef struct t2_app_entry {
   t2_entry_options options;
   const char *token_file;
   unsigned udp_flows, h2_streams, h2_window, h2_head, h2_factor, queue;
+  t2_app_entry_limits limits;
   const char *tcp_ports, *udp_ports; /* "A-B" */
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */

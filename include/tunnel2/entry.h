@@ -145,6 +145,21 @@ typedef struct t2_entry_options {
       start_grace_ms; /* so long after the start sessions that are not known yet are waited for; 10,000 */
   uint64_t uplink_ping_ms; /* an uplink that is silent for so long is asked whether its client is there, and
                               given up after as long again; at least 100; 2,000 */
+  /* Of those public connections, or streams of HTTP/2, that are upgraded or ask for it (WebSocket): at once;
+   * 1,000. One more gets 503. */
+  uint32_t upgrades_max;
+  /* What each session may have here, whatever its ticket says; 0: no bound. A request (or connection, or
+   * flow) beyond the first is refused with 503, beyond the rate with 429 and Retry-After; content beyond its
+   * rate is read more slowly, and when that is not enough requests are refused as beyond theirs. A second's
+   * worth of each may come at once. */
+  uint32_t session_exchanges_max;      /* requests at once */
+  uint32_t session_requests_rate;      /* a second */
+  uint64_t session_bytes_to_clients;   /* of content, towards the origin, a second */
+  uint64_t session_bytes_from_clients; /* of content, towards the public, a second */
+  /* What each remote address may have of the public's listeners and TLS sessions', a /64 of IPv6 being one;
+   * 0: no bound, as there is none for trusted_proxies. What is too much is closed before a word. */
+  uint32_t address_connections_max; /* at once */
+  uint32_t address_handshakes_rate; /* of TLS, a second; a second's worth may come at once */
 } t2_entry_options;
 
 /* Sets every option to its default. */
@@ -202,8 +217,25 @@ typedef struct t2_entry_stats {
   uint64_t http2_given_up;        /* HTTP/2 connections that were ended for what the peer did too much of */
   uint64_t exchanges_waiting;     /* now, for an uplink with room */
   uint64_t exchanges_waited;      /* since the start: that had to */
-  uint64_t exchanges_retried; /* that were given to another uplink, after one that did not take them or was
-                                 lost */
+  uint64_t exchanges_retried;    /* that were given to another uplink, after one that did not take them or was
+                                    lost */
+  uint64_t upgrades;             /* under way now, those asked for included */
+  uint64_t connections_accepted; /* of the public, since the start */
+  uint64_t handshakes;           /* of TLS with the public, completed */
+  uint64_t handshakes_failed;    /* and not */
+  uint64_t accept_paused;        /* times that as many connections were open as may be */
+  uint64_t accept_starved;       /* times that no descriptor, or no memory, was left for one */
+  uint64_t over_address_connections; /* connections closed for what the options of these names say */
+  uint64_t over_address_handshakes;  /* likewise */
+  uint64_t over_upgrades;            /* requests refused likewise */
+  uint64_t over_session_exchanges;   /* likewise; and for what its ticket says */
+  uint64_t over_session_requests;    /* likewise */
+  uint64_t over_session_bytes;       /* likewise */
+  uint64_t paced;                    /* times that content waited for its session's rate */
+  uint64_t timeouts_header;          /* heads of the public's that did not come in time */
+  uint64_t timeouts_body;            /* content that stopped coming, or being taken */
+  uint64_t timeouts_idle;            /* connections that were idle for too long */
+  uint64_t timeouts_response;        /* answers that did not begin in time */
 } t2_entry_stats;
 
 /* Fills as much of *stats as stats->size says there is. */

@@ -66,8 +66,9 @@ static void admit(t2_entry *entry, guest *g, t2_entry_session *session) {
     on_timeout(&entry->anteroom.queue, &g->place);
     return;
   }
-  bool full = (session->max_streams && session->active >= session->max_streams) ||
-              !t2_waiting_may(&entry->uplinks, session);
+  uint64_t wait_ms;
+  bool full = (exchange->upgrade && entry->upgrades >= entry->options.upgrades_max) ||
+              t2_entry_admit(entry, session, &wait_ms) || !t2_waiting_may(&entry->uplinks, session);
   t2_entry_begin(entry, session, exchange);
   if (!t2_entry_admits(entry, session, exchange, &g->place.request.head->fields, t2_str_c(g->asker))) return;
   if (full)

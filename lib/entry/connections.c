@@ -36,9 +36,10 @@ static void pass_on(t2_entry *entry, t2_entry_session *session, t2_leg *down, t2
 
 int t2_entry_connect(t2_entry *entry, t2_entry_session *session, t2_conn *conn, const char *authority,
                      const char **why) {
-  bool full = entry->tcp.count >= entry->options.connections_max ||
-              (session->max_streams && session->active >= session->max_streams);
+  uint64_t wait_ms;
   bool admitted = !session->guard || t2_guard_admits(session->guard, t2_conn_peer_host(conn));
+  bool full = admitted && (entry->tcp.count >= entry->options.connections_max ||
+                           t2_entry_admit(entry, session, &wait_ms) != 0);
   t2_leg *up = full || !admitted ? NULL : t2_uplinks_pick(&entry->uplinks, session);
   if (!up) {
     *why = !admitted               ? "not from its address"

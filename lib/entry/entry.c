@@ -41,6 +41,7 @@ void t2_entry_options_init(t2_entry_options *options) {
       .queue_timeout_ms = 5000,
       .start_grace_ms = 10000,
       .uplink_ping_ms = 2000,
+      .upgrades_max = 1000,
   };
 }
 
@@ -253,6 +254,24 @@ static void on_uplink_gone(void *user) {
 
 static void on_drain_timer(t2_timer *timer);
 
+static bool is_trusted(t2_str host, void *user) {
+  const t2_entry *entry = user;
+  return t2_prefixes_have(entry->trusted, entry->trusted_count, host);
+}
+
+static void init_limits(t2_entry *entry) {
+  const t2_entry_options *o = &entry->options;
+  t2_accepts_init(&entry->accepts, entry->loop->mem);
+  entry->accepts.connections_max = o->address_connections_max;
+  entry->accepts.handshakes_per_second = o->address_handshakes_rate;
+  entry->accepts.exempt = is_trusted;
+  entry->accepts.user = entry;
+  entry->bounds = (t2_entry_bounds){.exchanges = o->session_exchanges_max,
+                                    .requests_per_second = o->session_requests_rate,
+                                    .bytes_to_clients = o->session_bytes_to_clients,
+                                    .bytes_from_clients = o->session_bytes_from_clients};
+}
+
 static void init_members(t2_entry *entry) {
   t2_proxy_init(&entry->public_proxy, entry->loop, entry->id);
   t2_proxy_init(&entry->uplink_proxy, entry->loop, entry->id);
@@ -265,6 +284,7 @@ static void init_members(t2_entry *entry) {
   entry->uplinks.queue_timeout_ms = entry->options.queue_timeout_ms;
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
+  init_limits(entry);
   t2_entry_init_connections(entry);
   t2_entry_init_anteroom(entry);
   t2_timer_init(&entry->drain, on_drain_timer);
@@ -351,6 +371,7 @@ static void on_loop_close(t2_loop *loop, void *user) {
   t2_entry_close_cb cb = entry->on_close;
   void *close_user = entry->close_user;
   (void)loop;
+  t2_accepts_fini(&entry->accepts); /* connections have left it now */
   free_strings(entry);
   t2_free(mem, entry);
   if (cb) cb(close_user);
@@ -470,6 +491,8 @@ int t2_entry_is_ready(const t2_entry *entry) {
 void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
   const t2_proxy *proxy = &entry->public_proxy;
   const t2_entry_sessions *sessions = &entry->uplinks.sessions;
+  const t2_accepts *accepts = &entry->accepts;
+  const t2_entry_bounds *bounds = &entry->bounds;
   t2_entry_stats now = {
       .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
       .connections = t2_entry_public_connections(entry),
@@ -489,6 +512,23 @@ void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
       .exchanges_waited = entry->uplinks.waited,
       .exchanges_retried = entry->uplinks.retried,
       .http2_given_up = proxy->given_up + entry->uplink_proxy.given_up + entry->control.given_up,
+      .upgrades = entry->upgrades,
+      .connections_accepted = accepts->accepted,
+      .handshakes = accepts->handshakes,
+      .handshakes_failed = accepts->handshakes_failed,
+      .accept_paused = accepts->paused,
+      .accept_starved = accepts->starved,
+      .over_address_connections = accepts->refused_address,
+      .over_address_handshakes = accepts->refused_handshakes,
+      .over_upgrades = entry->over_upgrades,
+      .over_session_exchanges = bounds->over_exchanges,
+      .over_session_requests = bounds->over_requests,
+      .over_session_bytes = bounds->over_bytes,
+      .paced = bounds->paced,
+      .timeouts_header = proxy->late_heads,
+      .timeouts_body = proxy->late_content,
+      .timeouts_idle = proxy->late_idle,
+      .timeouts_response = proxy->late_answers,
   };
   memcpy(stats, &now, now.size);
 }

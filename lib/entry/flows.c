@@ -183,8 +183,10 @@ static bool may_ask(const t2_entry_session *session, const t2_address *from) {
 /* NULL: there can't be one now, or not for this address. */
 static flow *open_flow(t2_entry *entry, t2_entry_session *session, t2_udp *udp, const t2_address *from) {
   if (!may_ask(session, from)) return NULL;
-  bool full = session->max_streams && session->active >= session->max_streams;
-  t2_leg *up = full ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  uint64_t wait_ms;
+  int err = t2_entry_admit(entry, session, &wait_ms);
+  if (err == T2_ERR_LIMIT) return NULL;
+  t2_leg *up = err ? NULL : t2_uplinks_pick(&entry->uplinks, session);
   if (!up) {
     make_way(entry, session);
     return NULL;

@@ -75,10 +75,11 @@ void t2_entry_close_listeners(t2_entry *entry) {
 
 /* ---- Opening ---- */
 
-static void public_options(const t2_entry *entry, t2_server_options *options) {
+static void public_options(t2_entry *entry, t2_server_options *options) {
   const t2_entry_options *o = &entry->options;
   t2_server_options_init(options);
   options->listener.connections_max = o->connections_max;
+  options->listener.accepts = &entry->accepts;
   options->listener.proxy_header_ms = o->accept_proxy_protocol ? o->header_timeout_ms : 0;
   options->h1.header_timeout_ms = o->header_timeout_ms;
   options->h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;

@@ -94,7 +94,8 @@ int t2_entry_open_passthrough(t2_entry *entry, char *detail, size_t size) {
                                        .proxy_header_ms = o->accept_proxy_protocol ? o->header_timeout_ms : 0,
                                        .pass = &own_port,
                                        .pass_user = entry,
-                                       .hello_ms = o->header_timeout_ms};
+                                       .hello_ms = o->header_timeout_ms,
+                                       .accepts = &entry->accepts};
   if (!o->tls_address || t2_entry_passthrough_shares(o)) return 0;
   int err = t2_listener_new(&entry->passthrough, entry->loop, &options, no_other, entry, detail, size);
   if (err == 0) entry->servers_open++;

@@ -17,12 +17,24 @@ static void on_done(t2_exchange *exchange, void *user) {
     t2_log_write(log, T2_LOG_DEBUG, "entry", pairs, T2_COUNT_OF(pairs), "request done in %llu ms",
                  (unsigned long long)(t2_loop_now(entry->loop) - exchange->started_ms));
   }
+  if (exchange->upgrade) entry->upgrades--;
   t2_entry_session_end(&entry->uplinks.sessions, session);
+}
+
+int t2_entry_admit(t2_entry *entry, t2_entry_session *session, uint64_t *wait_ms) {
+  *wait_ms = 0;
+  if (session->max_streams && session->active >= session->max_streams) {
+    entry->bounds.over_exchanges++;
+    return T2_ERR_UNAVAILABLE;
+  }
+  return t2_entry_limits_admit(&entry->bounds, &session->limits, entry->loop, session->active, wait_ms);
 }
 
 void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange) {
   exchange->on_done = on_done;
   exchange->user = session;
+  if (exchange->upgrade) entry->upgrades++;
+  t2_exchange_pace(exchange, t2_entry_limits_up(session->limits), t2_entry_limits_down(session->limits));
   t2_entry_session_begin(&entry->uplinks.sessions, session);
   t2_budget_earn(&session->budget);
 }
@@ -84,6 +96,34 @@ static bool may_pass(const t2_entry *entry, const t2_server_request *request, t2
          t2_entry_admits(entry, session, request->exchange, &request->head->fields, asker_of(entry, request));
 }
 
+/* False: the session has as much as it may have, and the request has been refused. */
+static bool may_begin(t2_entry *entry, const t2_server_request *request, t2_entry_session *session) {
+  char seconds[24];
+  uint64_t wait_ms;
+  int err = t2_entry_admit(entry, session, &wait_ms);
+  if (err == 0) return true;
+  if (err != T2_ERR_LIMIT) {
+    refuse(request, err, T2_AT_UPLINK,
+           err == T2_ERR_UNAVAILABLE ? "the session has as many requests under way as it may have" : NULL);
+    return false;
+  }
+  const char *detail = "the session has had as many requests, or as much content, as it may have now";
+  log_refusal(request->exchange, detail);
+  snprintf(seconds, sizeof(seconds), "%llu", (unsigned long long)(wait_ms + 999) / 1000);
+  t2_exchange_refuse_with(request->exchange, t2_problem_of_status(429), detail, T2_STR("retry-after"),
+                          t2_str_c(seconds));
+  return false;
+}
+
+/* False: as many are upgraded as may be, and the request has been refused. */
+static bool may_take_upgrade(t2_entry *entry, const t2_server_request *request) {
+  if (!request->exchange->upgrade || entry->upgrades < entry->options.upgrades_max) return true;
+  entry->over_upgrades++;
+  refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
+         "this entry has as many upgraded connections as it takes");
+  return false;
+}
+
 /* The session may be NULL, of a request that waits for it. */
 static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
                     const t2_route *route, t2_leg *leg, bool waits) {
@@ -92,10 +132,10 @@ static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_
                     .by = t2_str_c(entry->id),
                     .prefix = route->prefix,
                     .trust_peer = t2_prefixes_have(entry->trusted, entry->trusted_count, peer)};
-  if (session) t2_entry_begin(entry, session, request->exchange);
   bool upgrade =
       request->exchange->upgrade && may_upgrade(request) && (waits || t2_h2_conn_leg_upgrades(leg));
   if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
+  if (session) t2_entry_begin(entry, session, request->exchange);
   request->head->path = route->path;
   /* An HTTP/1.0 request may come without Host, and HTTP/2 knows none without an authority. */
   if (request->head->authority.n == 0) request->head->authority = t2_str_c(entry->options.public_address);
@@ -150,9 +190,8 @@ void t2_entry_on_public_request(const t2_server_request *request, void *user) {
     refuse(request, T2_ERR_NOT_FOUND, T2_AT_ROUTE, "there is no session of this name here");
   else if (!may_pass(entry, request, session))
     return;
-  else if (session->max_streams && session->active >= session->max_streams)
-    refuse(request, T2_ERR_UNAVAILABLE, T2_AT_UPLINK,
-           "the session has as many requests under way as it may have");
+  else if (!may_take_upgrade(entry, request) || !may_begin(entry, request, session))
+    return;
   else
     pass_to_an_uplink(entry, request, session, &route);
 }

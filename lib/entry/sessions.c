@@ -27,6 +27,7 @@ static void forget(t2_entry_sessions *sessions, t2_entry_session *session) {
   t2_list_remove(&session->idle);
   t2_map_del(&sessions->map, t2_str_c(session->id));
   t2_free(sessions->mem, session->guard);
+  t2_free(sessions->mem, session->limits);
   t2_free(sessions->mem, session->uplinks);
   t2_free(sessions->mem, session);
 }

@@ -9,6 +9,7 @@
 #include <base/map.h>
 #include <entry/budget.h>
 #include <entry/guard.h>
+#include <entry/limits.h>
 #include <wire/ticket.h>
 
 #define T2_ENTRY_IDLE_SESSIONS_MAX                                                                           \
@@ -34,7 +35,8 @@ typedef struct t2_entry_session {
   t2_entry_port *port; /* TCP, UDP; ports.c's. NULL: none is open */
   t2_list flows;       /* UDP, while the port is open; flows.c's */
   size_t flow_count;
-  t2_guard *guard; /* NULL: everybody may ask */
+  t2_guard *guard;         /* NULL: everybody may ask */
+  t2_entry_limits *limits; /* NULL: none, or nobody has asked yet */
   char id[T2_SESSION_ID_MAX + 1];
 } t2_entry_session;
 

@@ -72,6 +72,9 @@ struct t2_entry {
   t2_tcp_legs tcp; /* connections on them, and those passed on by their server name */
   t2_entry_flows flows;
   t2_entry_anteroom anteroom;
+  t2_accepts accepts;     /* of the public's listeners */
+  t2_entry_bounds bounds; /* of each session */
+  uint64_t upgrades, over_upgrades;
   t2_link *link;
   t2_keys keys;
   t2_timer drain;
@@ -151,6 +154,9 @@ void t2_entry_flows_fini(t2_entry *entry);
 
 /* ---- public.c ---- */
 
+/* May one more of the public's exchanges with the session begin, by its ticket and the options? 0, or as
+ * t2_entry_limits_admit. */
+int t2_entry_admit(t2_entry *entry, t2_entry_session *session, uint64_t *wait_ms);
 /* An exchange of the public's with the session begins. */
 void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exchange);
 

@@ -128,6 +128,7 @@ static void on_uv_close(uv_handle_t *handle) {
   conn->ops->on_close(conn, conn->error, conn->user);
   t2_loop_calm(&conn->flushable); /* a user may have woken it once more */
   t2_list_remove(&conn->node);
+  if (conn->from) t2_accepts_leave(conn->from, t2_loop_now(loop));
   if (conn->on_gone) conn->on_gone(conn->gone_user);
   t2_tls_stream_free(conn->tls);
   t2_conn_foreword_free(conn);

@@ -6,6 +6,7 @@
 #ifndef T2_NET_CONN_INTERNAL_H
 #define T2_NET_CONN_INTERNAL_H
 
+#include <net/accepts.h>
 #include <net/address.h>
 #include <net/conn.h>
 #include <net/tls_stream.h>
@@ -68,6 +69,7 @@ struct t2_conn {
   t2_conn_ready_cb on_ready;
   t2_conn_gone_cb on_gone;
   void *gone_user;
+  t2_accepts_address *from; /* NULL: nobody counts it */
   t2_str peer_host;
   size_t peer_len;
   char peer[T2_ADDRESS_TEXT];

@@ -23,6 +23,7 @@ struct t2_listener {
   uint64_t handshake_timeout_ms, proxy_header_ms, hello_ms;
   const t2_pass_ops *pass;
   void *pass_user;
+  t2_accepts *accepts, unshared; /* `unshared` where the options have none */
   t2_accept_cb on_accept;
   void *user;
   t2_list opening; /* t2_conn in the TLS handshake, or before it */
@@ -59,6 +60,7 @@ static void pause_accepting(t2_listener *listener, const char *why) {
   if (!listener->starved)
     t2_log_at(&listener->loop->log, WARN, "net", "%s: accepting pauses: %s", listener->address, why);
   listener->starved = true;
+  listener->accepts->starved++;
   t2_loop_timer_start(listener->loop, &listener->pause, STARVED_PAUSE_MS);
   set_polling(listener);
 }
@@ -81,13 +83,17 @@ static void hand_over(t2_listener *listener, t2_conn *conn) {
 }
 
 static void on_ready(t2_conn *conn, void *user) {
-  hand_over(user, conn);
+  t2_listener *listener = user;
+
+  if (t2_conn_is_tls(conn)) listener->accepts->handshakes++;
+  hand_over(listener, conn);
 }
 
 static void on_opening_close(t2_conn *conn, int err, void *user) {
   t2_listener *listener = user;
   const char *detail = t2_conn_detail(conn);
 
+  if (t2_conn_is_tls(conn)) listener->accepts->handshakes_failed++;
   t2_log_at(&listener->loop->log, DEBUG, "net", "%s: the connection from %.*s failed: %s", listener->address,
             T2_STR_ARG(t2_conn_peer(conn)), detail[0] ? detail : t2_strerror(err));
 }
@@ -118,11 +124,16 @@ static void on_hello(t2_conn *conn, int err, t2_str server_name, void *user) {
   listener->pass->on_passed(conn, err, server_name, listener->pass_user);
 }
 
-/* It is from whom its peer says. */
+/* It is from whom its peer says. One too many of an address gets no word: that would cost more than it. */
 static void choose_or_open(t2_conn *conn, void *user) {
-  const t2_listener *listener = user;
+  t2_listener *listener = user;
+  bool tls = listener->tls || listener->pass;
 
-  if (listener->pass)
+  int err = t2_accepts_enter(listener->accepts, t2_conn_peer_host(conn), tls, t2_loop_now(listener->loop),
+                             &conn->from);
+  if (err)
+    t2_conn_fail(conn, err, "there are as many from this address as there may be");
+  else if (listener->pass)
     t2_conn_await_hello(conn, listener->hello_ms, on_hello);
   else
     open_conn(conn, user);
@@ -140,7 +151,11 @@ static void take(t2_listener *listener, int fd, const t2_address *peer) {
   }
   t2_conn_set_peer(conn, peer);
   t2_conn_set_gone(conn, on_conn_gone, listener);
-  if (++listener->connections == listener->connections_max) set_polling(listener);
+  listener->accepts->accepted++;
+  if (++listener->connections == listener->connections_max) {
+    listener->accepts->paused++;
+    set_polling(listener);
+  }
   t2_list_push_back(&listener->opening, &conn->node);
   err = uv_tcp_open(&conn->uv.tcp, fd);
   if (err) {
@@ -264,6 +279,7 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   listener->pass = options->pass;
   listener->pass_user = options->pass_user;
   listener->hello_ms = options->hello_ms;
+  listener->accepts = options->accepts ? options->accepts : &listener->unshared;
   t2_list_init(&listener->opening);
   t2_list_init(&listener->handed);
   t2_timer_init(&listener->pause, on_pause_over);

@@ -3,6 +3,7 @@
 #ifndef T2_NET_LISTENER_H
 #define T2_NET_LISTENER_H
 
+#include <net/accepts.h>
 #include <net/conn.h>
 #include <net/tls.h>
 
@@ -34,7 +35,8 @@ typedef struct t2_listener_options {
   uint64_t proxy_header_ms;
   const t2_pass_ops *pass; /* NULL: none is passed on; outlives the listener */
   void *pass_user;
-  uint64_t hello_ms; /* for the hello, where it is read */
+  uint64_t hello_ms;   /* for the hello, where it is read */
+  t2_accepts *accepts; /* whom it lets in, and counts; outlives the connections. NULL: everybody, uncounted */
 } t2_listener_options;
 
 /* The connection is the callee's: it sets ops at once, or closes it. */

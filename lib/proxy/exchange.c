@@ -126,6 +126,8 @@ static void finish(t2_exchange *exchange, int up_err, int down_err) {
   if (exchange->finished) return;
   exchange->finished = true;
   t2_loop_timer_stop(exchange->proxy->loop, &exchange->timer);
+  t2_pace_leave(&exchange->pace_up, exchange->request_bytes);
+  t2_pace_leave(&exchange->pace_down, exchange->response_bytes);
   close_leg(&exchange->up, up_err);
   close_leg(&exchange->down, down_err);
 }
@@ -220,6 +222,7 @@ static void leg_failed(t2_exchange *exchange, t2_leg *leg, int err) {
 static void on_timer(t2_timer *timer) {
   t2_exchange *exchange = T2_CONTAINER_OF(timer, t2_exchange, timer);
   enter(exchange);
+  exchange->proxy->late_answers++;
   if (exchange->up) leg_failed(exchange, exchange->up, T2_ERR_TIMEOUT);
   leave(exchange);
 }
@@ -356,13 +359,40 @@ void t2_exchange_end(t2_leg *from, const t2_fields *trailers) {
   leave(exchange);
 }
 
+static void give_consumed(t2_leg *giver, size_t n) {
+  if (giver) giver->ops->consumed(giver, n);
+}
+
+static void give_up(t2_paced *paced, size_t n) {
+  t2_exchange *exchange = T2_CONTAINER_OF(paced, t2_exchange, pace_up);
+  enter(exchange);
+  give_consumed(exchange->down, n);
+  leave(exchange);
+}
+
+static void give_down(t2_paced *paced, size_t n) {
+  t2_exchange *exchange = T2_CONTAINER_OF(paced, t2_exchange, pace_down);
+  enter(exchange);
+  give_consumed(exchange->up, n);
+  leave(exchange);
+}
+
+void t2_exchange_pace(t2_exchange *exchange, t2_pace *up, t2_pace *down) {
+  if (up) t2_pace_join(up, &exchange->pace_up, give_up);
+  if (down) t2_pace_join(down, &exchange->pace_down, give_down);
+}
+
 void t2_exchange_consumed(t2_leg *from, size_t n) {
   t2_exchange *exchange = from->exchange;
   if (!exchange || n == 0) return;
-  t2_leg *giver = from == exchange->down ? exchange->up : exchange->down;
-  if (from == exchange->up) {
+  bool up = from == exchange->up;
+  t2_paced *paced = up ? &exchange->pace_up : &exchange->pace_down;
+  if (up) {
     exchange->untaken -= n < exchange->untaken ? n : exchange->untaken;
     if (!exchange->request_ended) expect_response(exchange);
   }
-  if (giver) giver->ops->consumed(giver, n);
+  if (paced->pace)
+    t2_pace_taken(paced, n);
+  else
+    give_consumed(up ? exchange->down : exchange->up, n);
 }

@@ -24,6 +24,7 @@
 #include <http/problem.h>
 #include <net/loop.h>
 #include <proxy/held.h>
+#include <proxy/pace.h>
 
 #define T2_UPGRADE_MAX 31 /* characters of a protocol to upgrade to; a longer one is not asked for */
 #define T2_LEG_WINDOW  (128 * 1024) /* bytes a leg may have given and not yet seen consumed, at most */
@@ -74,10 +75,12 @@ struct t2_proxy {
   size_t free_count;
   size_t active; /* exchanges under way */
   uint64_t total;
-  uint64_t failed;                              /* of those that have ended: given up by either side */
-  uint64_t refused;                             /* answered without an upstream leg, by t2_exchange_refuse */
-  uint64_t bytes_up, bytes_down;                /* content towards the upstream leg, and back */
-  uint64_t given_up;                            /* HTTP/2 connections, for what h2_guard.h counts */
+  uint64_t failed;               /* of those that have ended: given up by either side */
+  uint64_t refused;              /* answered without an upstream leg, by t2_exchange_refuse */
+  uint64_t bytes_up, bytes_down; /* content towards the upstream leg, and back */
+  uint64_t given_up;             /* HTTP/2 connections, for what h2_guard.h counts */
+  /* What came to its time's end: a request's head, content or its reading, an idle connection, an answer. */
+  uint64_t late_heads, late_content, late_idle, late_answers;
   void (*on_idle)(t2_proxy *proxy, void *user); /* active fell to 0; may be NULL */
   void *user;
   uint64_t id_prefix, id_next; /* request ids made here: unguessable prefix, counter */
@@ -116,7 +119,8 @@ struct t2_exchange {
   int status;       /* of the final response head; 0: none yet */
   int error;        /* what it failed with */
   uint64_t request_bytes, response_bytes;
-  size_t untaken; /* bytes of the request that the upstream leg has not reported as consumed */
+  size_t untaken;              /* bytes of the request that the upstream leg has not reported as consumed */
+  t2_paced pace_up, pace_down; /* of content towards the upstream leg, and back */
   char request_id[T2_REQUEST_ID_MAX + 1];
   char method[16];
   char protocol[T2_UPGRADE_MAX + 1]; /* that an upgrade asks for */
@@ -146,6 +150,10 @@ void t2_exchange_refuse_with(t2_exchange *exchange, const t2_problem *problem, c
 /* An HTTP/1.1 Upgrade that will not be granted: the request goes on as if it had not been asked (RFC 9110,
  * 7.8). Before t2_exchange_connect. */
 void t2_exchange_decline_upgrade(t2_exchange *exchange, t2_head *request);
+
+/* Holds its content to these rates, of a session say, which outlive it; NULL: none. At most once, before
+ * content has come. */
+void t2_exchange_pace(t2_exchange *exchange, t2_pace *up, t2_pace *down);
 
 /* Puts another upstream leg in the place of `from`, which is out of the exchange then, and is not told
  * `closed`: `to` is given the request from its beginning. Nothing of an answer may have come. again: `from`

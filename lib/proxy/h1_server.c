@@ -104,15 +104,19 @@ static void on_timer(t2_timer *timer) {
   if (server->discarding) {
     end_connection(server);
   } else if (server->busy && (server->headed || server->request_ended)) {
+    server->proxy->late_content++;
     t2_h1_server_close(server, T2_ERR_TIMEOUT);
     t2_exchange_fail(&server->leg, T2_ERR_TIMEOUT, T2_AT_LOCAL, NULL);
   } else if (server->busy) {
+    server->proxy->late_content++;
     server->busy = false;
     t2_exchange_fail(&server->leg, T2_ERR_TIMEOUT, T2_AT_LOCAL, NULL);
     answer_error(server, 408, "the request's content stopped coming");
   } else if (!t2_h1_idle(server->parser)) {
+    server->proxy->late_heads++;
     answer_error(server, 408, "the request's head did not come in time");
   } else {
+    server->proxy->late_idle++;
     end_connection(server);
   }
 }

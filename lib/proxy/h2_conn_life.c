@@ -41,8 +41,10 @@ static void reset_stuck(t2_h2_conn *h2_conn, uint64_t now) {
       leg->stuck_ms = 0;
     else if (leg->stuck_ms == 0)
       leg->stuck_ms = now;
-    else if (now - leg->stuck_ms >= h2_conn->options.stuck_timeout_ms)
+    else if (now - leg->stuck_ms >= h2_conn->options.stuck_timeout_ms) {
+      h2_conn->proxy->late_content++;
       t2_h2_stream_reset(stream, T2_H2_CANCEL);
+    }
   }
 }
 
@@ -68,13 +70,16 @@ void t2_h2_conn_on_timer(t2_timer *timer) {
   const t2_h2_conn_options *o = &h2_conn->options;
   if (h2_conn->closing) return;
   bool gone = o->ping_timeout_ms && is_unanswered(h2_conn, now) && silent >= o->ping_timeout_ms;
-  if (gone || (o->stuck_timeout_ms && is_stuck(h2_conn, now))) {
+  bool stuck = !gone && o->stuck_timeout_ms && is_stuck(h2_conn, now);
+  if (gone || stuck) {
+    if (stuck) h2_conn->proxy->late_content++;
     t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
     return;
   }
   if (o->stuck_timeout_ms) reset_stuck(h2_conn, now);
   if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
       now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {
+    h2_conn->proxy->late_idle++;
     h2_conn->drain = DRAIN_LAST;
     t2_h2_terminate(h2_conn->h2, T2_H2_NO_ERROR);
   } else if (o->ping_interval_ms && silent >= o->ping_interval_ms && !h2_conn->asked_ms) {

@@ -164,7 +164,9 @@ static void on_first_close(t2_conn *conn, int err, void *user) {
 }
 
 static void on_first_timer(t2_timer *timer) {
-  t2_conn_close(T2_CONTAINER_OF(timer, server_conn, timer)->conn, T2_ERR_TIMEOUT);
+  server_conn *sc = T2_CONTAINER_OF(timer, server_conn, timer);
+  sc->server->proxy->late_heads++;
+  t2_conn_close(sc->conn, T2_ERR_TIMEOUT);
 }
 
 static const t2_conn_ops first_ops = {.on_data = on_first_data, .on_close = on_first_close};
