@@ -1,3 +1,4 @@
+#include <common/metrics.h>
 #include <common/state.h>
 #include <jansson.h>
 #include <signal.h>
@@ -84,7 +85,7 @@ static int read_options(t2_app *app, t2_cli *cli, int argc, char **argv, common_
       {"state-dir", T2_CLI_TEXT, &app->state_dir, "DIR", "what is kept ($XDG_STATE_HOME/tunnel2 with --dev)",
        0, 0},
       {"admin", T2_CLI_TEXT, &app->state->admin, "HOST:PORT",
-       "serve /health/live and /health/ready there, in the clear", 0, 0},
+       "serve /health/live, /health/ready and /metrics there, in the clear", 0, 0},
       {"drain-timeout", T2_CLI_SECONDS, &app->drain_timeout_ms, "SECONDS",
        "for what is under way at SIGTERM (30)", 0, DRAIN_MAX},
       {"json", T2_CLI_FLAG, &app->json, NULL, "events on stdout, one JSON object a line", 0, 0},
@@ -218,14 +219,21 @@ static bool on_ready(void *user) {
   return !state->draining && !state->ended && (!state->ops->ready || state->ops->ready(state->user));
 }
 
+static void on_metrics(t2_buf *out, void *user) {
+  const t2_app_state *state = ((t2_app *)user)->state;
+
+  t2_app_process_metrics(out);
+  if (!state->ended && state->ops->metrics) state->ops->metrics(out, state->user);
+}
+
 static int open_admin(t2_app *app) {
   t2_app_state *state = app->state;
   t2_log log = {app->log, app->log_user, app->log_level};
   char detail[DETAIL_MAX] = "";
 
   if (!state->admin) return 0;
-  int rc = t2_health_new(&state->health, &app->loop, NULL, &log, app->program, state->admin, on_ready, app,
-                         detail, sizeof(detail));
+  int rc = t2_health_new(&state->health, &app->loop, NULL, &log, app->program, state->admin, on_ready,
+                         on_metrics, app, detail, sizeof(detail));
   if (rc) return t2_app_fail(app, "--admin: %s", detail[0] ? detail : t2_strerror(rc));
   app->admin_address = t2_health_address(state->health);
   return 0;

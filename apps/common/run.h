@@ -26,6 +26,8 @@
 #define T2_APP_FAILED 1
 #define T2_APP_USAGE  2
 
+struct t2_buf;
+
 /* What the program does when it is asked to; `user` is t2_app_start's. May be called before its objects
  * exist. */
 typedef struct t2_app_ops {
@@ -40,6 +42,8 @@ typedef struct t2_app_ops {
   /* SIGHUP: reads the files again that may have changed. 0; or an error, with a sentence in detail, when
    * something could not be used and what was there before stays. NULL: SIGHUP is not caught. */
   int (*reload)(void *user, char *detail, size_t detail_size);
+  /* Appends what /metrics has beside the process's own (common/metrics.h). NULL: nothing. */
+  void (*metrics)(struct t2_buf *out, void *user);
 } t2_app_ops;
 
 typedef struct t2_app {

@@ -1,5 +1,6 @@
 /* proxyentry: the data plane's public listener and uplink listener. */
 #include <common/entry_options.h>
+#include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -73,7 +74,12 @@ static int on_reload(void *user, char *detail, size_t size) {
   return err;
 }
 
-static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload};
+static void on_metrics(struct t2_buf *out, void *user) {
+  t2_app_entry_metrics(out, ((const program *)user)->entry);
+}
+
+static const t2_app_ops ops = {
+    .drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload, .metrics = on_metrics};
 
 int main(int argc, char **argv) {
   program p = {0};

@@ -1,6 +1,7 @@
 /* tunnelc: publishes an origin next to it under a session. */
 #include <common/client_events.h>
 #include <common/dev.h>
+#include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
 #include <tunnel2/client.h>
@@ -38,7 +39,12 @@ static bool on_ready(void *user) {
   return stats.uplinks > 0;
 }
 
-static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready};
+static void on_metrics(struct t2_buf *out, void *user) {
+  t2_app_client_metrics(out, ((const program *)user)->client);
+}
+
+static const t2_app_ops ops = {
+    .drain = on_drain, .close = on_close, .ready = on_ready, .metrics = on_metrics};
 
 /* ---- Subcommands ---- */
 

@@ -1,5 +1,6 @@
 /* tunneld: the control plane; with --entry also an entry, in the same process. */
 #include <common/entry_options.h>
+#include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
 #include <tunnel2/control.h>
@@ -96,7 +97,13 @@ static int on_reload(void *user, char *detail, size_t size) {
   return err;
 }
 
-static const t2_app_ops ops = {.drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload};
+static void on_metrics(struct t2_buf *out, void *user) {
+  t2_app_control_metrics(out, ((const program *)user)->control);
+  t2_app_entry_metrics(out, ((const program *)user)->entry);
+}
+
+static const t2_app_ops ops = {
+    .drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload, .metrics = on_metrics};
 
 /* ---- The start ---- */
 

@@ -1,5 +1,6 @@
 #include <proxy/call.h>
 #include <proxy/health.h>
+#include <proxy/metrics.h>
 #include <tunnel2/error.h>
 
 #define CONNECTIONS_MAX 64
@@ -11,6 +12,7 @@ struct t2_health {
   t2_server *server;
   char *name;
   t2_health_ready_cb ready;
+  t2_health_metrics_cb metrics; /* NULL: none */
   void *user;
 };
 
@@ -30,6 +32,17 @@ static void answer_ready(t2_health *health, t2_call *call) {
   t2_fields_fini(&retry);
 }
 
+static void answer_metrics(t2_health *health, t2_call *call) {
+  t2_buf text;
+  t2_buf_init(&text, health->mem);
+  health->metrics(&text, health->user);
+  if (text.failed)
+    t2_call_problem(call, t2_problem_of(T2_ERR_NOMEM, T2_AT_LOCAL), NULL);
+  else
+    t2_call_reply(call, 200, T2_METRICS_CONTENT_TYPE, NULL, t2_buf_head(&text), t2_buf_len(&text));
+  t2_buf_fini(&text);
+}
+
 /* The path without a query. */
 static t2_str path_of(const t2_head *head) {
   ptrdiff_t query = t2_str_find(head->path, '?');
@@ -38,17 +51,23 @@ static t2_str path_of(const t2_head *head) {
 }
 
 static void on_call(t2_call *call, void *user) {
+  t2_health *health = user;
   const t2_head *head = t2_call_head(call);
-  bool live = t2_str_eq(path_of(head), T2_STR("/health/live"));
+  t2_str path = path_of(head);
+  bool live = t2_str_eq(path, T2_STR("/health/live")), ready = t2_str_eq(path, T2_STR("/health/ready"));
+  bool metrics = health->metrics && t2_str_eq(path, T2_STR("/metrics"));
 
-  if (!live && !t2_str_eq(path_of(head), T2_STR("/health/ready")))
-    t2_call_problem(call, t2_problem_of_status(404), "there are /health/live and /health/ready here");
+  if (!live && !ready && !metrics)
+    t2_call_problem(call, t2_problem_of_status(404),
+                    "there are /health/live, /health/ready and /metrics here");
   else if (!t2_str_eq(head->method, T2_STR("GET")) && !t2_str_eq(head->method, T2_STR("HEAD")))
     t2_call_problem_with(call, t2_problem_of_status(405), NULL, T2_STR("allow"), T2_STR("GET, HEAD"));
   else if (live)
     answer(call, 200, "{\"status\":\"live\"}\n", NULL);
+  else if (ready)
+    answer_ready(health, call);
   else
-    answer_ready(user, call);
+    answer_metrics(health, call);
 }
 
 static void on_request(const t2_server_request *request, void *user) {
@@ -71,14 +90,15 @@ static void on_server_close(void *user) {
 }
 
 int t2_health_new(t2_health **out, uv_loop_t *uv, const t2_allocator *mem, const t2_log *log,
-                  const char *name, const char *address, t2_health_ready_cb ready, void *user, char *detail,
-                  size_t detail_size) {
+                  const char *name, const char *address, t2_health_ready_cb ready,
+                  t2_health_metrics_cb metrics, void *user, char *detail, size_t detail_size) {
   t2_health *health = t2_calloc(mem, 1, sizeof(*health));
   t2_server_options options;
 
   *out = NULL;
   if (!health) return T2_ERR_NOMEM;
-  *health = (t2_health){.mem = mem, .name = t2_strdup(mem, name), .ready = ready, .user = user};
+  *health =
+      (t2_health){.mem = mem, .name = t2_strdup(mem, name), .ready = ready, .metrics = metrics, .user = user};
   if (!health->name || t2_loop_new(&health->loop, uv, mem, log)) {
     t2_free(mem, health->name);
     t2_free(mem, health);
