@@ -16,6 +16,7 @@
 #include <net/loop.h>
 
 #define T2_CONN_HIGH_WATER (128 * 1024)
+#define T2_CONN_UNSENT_MAX (64 * 1024) /* of t2_conn_share, whose user does not allow more either */
 
 typedef struct t2_conn t2_conn;
 
@@ -73,6 +74,10 @@ bool t2_conn_closing(const t2_conn *conn);
 
 /* TCP keepalive: a peer that is silent for so long is probed, and found out when it is gone. */
 void t2_conn_keepalive(t2_conn *conn, unsigned seconds);
+/* For a connection that many streams share: the kernel is given no more than T2_CONN_UNSENT_MAX bytes beyond
+ * what the network takes, and holds little that was not read where the peer is near. What is to be said next
+ * of another stream waits behind no more than that: what goes first is chosen late. */
+void t2_conn_share(t2_conn *conn);
 
 t2_loop *t2_conn_loop(const t2_conn *conn);
 bool t2_conn_is_tls(const t2_conn *conn);

@@ -320,7 +320,7 @@ static void part(t2_h2_conn *h2_conn, int err) {
  * the peer still takes (RFC 9113, 6.8), as the order of the bytes says. */
 static void flush_requests(t2_h2_conn *h2_conn) {
   if (h2_conn->options.h2.server || !t2_h2_wants_write(h2_conn->h2)) return;
-  if (t2_h2_flush(h2_conn->h2, t2_conn_out(h2_conn->conn), T2_CONN_HIGH_WATER))
+  if (t2_h2_flush(h2_conn->h2, t2_conn_out(h2_conn->conn), T2_CONN_UNSENT_MAX))
     t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
   else
     t2_conn_wake(h2_conn->conn);
@@ -365,12 +365,12 @@ static void on_conn_flush(t2_conn *conn, void *user) {
   if (h2_conn->closing) return;
   t2_buf *out = t2_conn_out(conn);
   bool had_room = t2_buf_len(out) == 0;
-  if (t2_h2_flush(h2_conn->h2, out, T2_CONN_HIGH_WATER)) {
+  if (t2_h2_flush(h2_conn->h2, out, T2_CONN_UNSENT_MAX)) {
     t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
     return;
   }
   t2_h2_conn_note_waiting(h2_conn);
-  follow_notice(h2_conn, had_room || t2_buf_len(out) < T2_CONN_HIGH_WATER);
+  follow_notice(h2_conn, had_room || t2_buf_len(out) < T2_CONN_UNSENT_MAX);
   bool drained = h2_conn->drain == DRAIN_LAST && t2_h2_stream_count(h2_conn->h2) == 0;
   if (t2_h2_over(h2_conn->h2))
     part(h2_conn, parted(h2_conn) ? 0 : T2_ERR_PROTOCOL); /* nghttp2 gave up, for what the peer did */
@@ -380,7 +380,7 @@ static void on_conn_flush(t2_conn *conn, void *user) {
 
 static void on_conn_written(t2_conn *conn, void *user) {
   t2_h2_conn *h2_conn = user;
-  if (!h2_conn->closing && t2_h2_wants_write(h2_conn->h2) && t2_conn_pending(conn) < T2_CONN_HIGH_WATER)
+  if (!h2_conn->closing && t2_h2_wants_write(h2_conn->h2) && t2_conn_pending(conn) < T2_CONN_UNSENT_MAX)
     t2_conn_wake(conn);
 }
 
@@ -440,6 +440,7 @@ int t2_h2_conn_new(t2_h2_conn **out, t2_proxy *proxy, t2_conn *conn, const t2_h2
   h2_conn->conn = conn;
   t2_conn_set_ops(conn, &conn_ops, h2_conn);
   t2_conn_read_amply(conn);
+  t2_conn_share(conn);
   t2_conn_wake(conn);
   t2_h2_conn_start_timer(h2_conn);
   *out = h2_conn;
