@@ -6,16 +6,17 @@
 #include <unistd.h>
 #include <wire/detail.h>
 
-#define BY              "tunneld" /* in Proxy-Status */
-#define KEYS_FILE       "keys.pem"
-#define SESSIONS_FILE   "sessions.json"
-#define LOCK_FILE       "tunneld.lock"
-#define TOKENS_FILE_MAX (4 * 1024 * 1024)
-#define LEASE_MAX       86400 /* seconds */
-#define TICKET_MAX      2592000
-#define STREAMS_MAX     100 /* of one connection at once: a channel and a few requests are usual */
-#define DRAIN_POLL_MS   10
-#define DRAIN_IDLE_MS   1000 /* for connections to close once nothing is under way */
+#define TLS_TICKETS_FILE "tls-tickets"
+#define BY               "tunneld" /* in Proxy-Status */
+#define KEYS_FILE        "keys.pem"
+#define SESSIONS_FILE    "sessions.json"
+#define LOCK_FILE        "tunneld.lock"
+#define TOKENS_FILE_MAX  (4 * 1024 * 1024)
+#define LEASE_MAX        86400 /* seconds */
+#define TICKET_MAX       2592000
+#define STREAMS_MAX      100 /* of one connection at once: a channel and a few requests are usual */
+#define DRAIN_POLL_MS    10
+#define DRAIN_IDLE_MS    1000 /* for connections to close once nothing is under way */
 
 /* ---- Options ---- */
 
@@ -108,6 +109,14 @@ static int load_state(t2_control *control, char *detail, size_t size) {
   return err ? t2_detail(detail, size, error_of_file(err), "%s", *why ? why : t2_strerror(err)) : 0;
 }
 
+/* Clients and entries that come back after a restart, all at once, resume. */
+static int keep_tls_tickets(t2_control *control, char *detail, size_t size) {
+  char *file = t2_path_join(control->loop->mem, control->options.state_dir, TLS_TICKETS_FILE);
+  int err = file ? t2_tls_server_keep_tickets(control->tls, file, detail, size) : T2_ERR_NOMEM;
+  t2_free(control->loop->mem, file);
+  return err;
+}
+
 static int open_server(t2_control *control, char *detail, size_t size) {
   static const char *const alpn[] = {"h2", "http/1.1", NULL};
   const t2_control_options *o = &control->options;
@@ -115,6 +124,7 @@ static int open_server(t2_control *control, char *detail, size_t size) {
   int err = t2_tls_server_new(&control->tls, control->loop, o->cert_file, o->key_file, alpn, detail, size);
   if (err) return error_of_file(err);
   err = t2_tls_server_set_oldest(control->tls, o->tls_min, detail, size);
+  if (err == 0) err = keep_tls_tickets(control, detail, size);
   if (err) return err;
   t2_server_options_init(&options);
   options.listener.address = o->address;

@@ -1,3 +1,4 @@
+#include <base/file.h>
 #include <entry/state.h>
 #include <http/ptth.h>
 #include <stdio.h>
@@ -127,9 +128,22 @@ static int make_tls(t2_entry *entry, t2_tls **tls, bool own_first, const char *c
   return err;
 }
 
+/* Those who come back after a restart, all at once, resume. */
+static int keep_tickets(t2_entry *entry, t2_tls *tls, const char *of, char *detail, size_t size) {
+  const t2_entry_options *o = &entry->options;
+  char name[T2_ENTRY_ID_MAX + 24];
+  if (!o->state_dir) return 0;
+  snprintf(name, sizeof(name), "%s-%s-tickets", entry->id, of);
+  char *file = t2_path_join(o->allocator, o->state_dir, name);
+  int err = file ? t2_tls_server_keep_tickets(tls, file, detail, size) : T2_ERR_NOMEM;
+  t2_free(o->allocator, file);
+  return err;
+}
+
 static int open_public_tls(t2_entry *entry, char *detail, size_t size) {
   t2_server_options options;
   int err = make_tls(entry, &entry->public_tls, false, public_alpn, detail, size);
+  if (err == 0) err = keep_tickets(entry, entry->public_tls, "public", detail, size);
   if (err) return err;
   public_options(entry, &options);
   options.listener.address = entry->options.public_tls_address;
@@ -145,6 +159,7 @@ static int open_uplink(t2_entry *entry, char *detail, size_t size) {
   t2_server_options options;
   int err = t2_tls_server_new(&entry->uplink_tls, entry->loop, o->cert_file, o->key_file, alpn, detail, size);
   if (err == 0) err = t2_tls_server_set_oldest(entry->uplink_tls, o->tls_min, detail, size);
+  if (err == 0) err = keep_tickets(entry, entry->uplink_tls, "uplink", detail, size);
   if (err) return err;
   t2_server_options_init(&options);
   options.listener.address = o->uplink_address;
@@ -159,6 +174,7 @@ static int open_uplink(t2_entry *entry, char *detail, size_t size) {
 static int open_shared(t2_entry *entry, char *detail, size_t size) {
   t2_server_options options;
   int err = make_tls(entry, &entry->uplink_tls, true, public_alpn, detail, size);
+  if (err == 0) err = keep_tickets(entry, entry->uplink_tls, "uplink", detail, size);
   if (err) return err;
   entry->shared = true;
   public_options(entry, &options);

@@ -42,7 +42,7 @@ t2_tls *t2_tls_make(const t2_allocator *mem, bool is_server, const char *const *
   tls->is_server = is_server;
   mbedtls_ssl_config_init(&tls->conf);
   mbedtls_x509_crt_init(&tls->cert);
-  mbedtls_ssl_ticket_init(&tls->tickets);
+  t2_tls_tickets_init(&tls->tickets, mem);
   t2_list_init(&tls->sessions);
   while (alpn && alpn[tls->alpn_count] && tls->alpn_count < T2_TLS_ALPN_MAX) {
     tls->alpn[tls->alpn_count] = alpn[tls->alpn_count];

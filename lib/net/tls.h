@@ -34,6 +34,9 @@ int t2_tls_server_new_many(t2_tls **tls, t2_loop *loop, const t2_tls_files *file
 /* The oldest version that a server takes: "1.2", as it is without this, or "1.3". Before the first handshake.
  * 0; or, with a detail, T2_ERR_INVALID, or T2_ERR_UNSUPPORTED when this build's mbedTLS has no TLS 1.3. */
 int t2_tls_server_set_oldest(t2_tls *tls, const char *version, char *detail, size_t detail_size);
+/* Keeps the keys of session tickets in this file, secret, so that clients resume after a restart. 0; or, with
+ * a detail, T2_ERR_IO, T2_ERR_NOMEM. */
+int t2_tls_server_keep_tickets(t2_tls *tls, const char *file, char *detail, size_t detail_size);
 /* Reads all files of a server's settings again, for the handshakes that begin from now on; connections that
  * are there go on, and their sessions can be resumed. On failure everything stays as it was, and detail says
  * why, as by t2_tls_server_new. */

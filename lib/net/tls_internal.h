@@ -5,6 +5,7 @@
 #include <net/mbedtls_compat.h>
 
 #include <net/tls.h>
+#include <net/tls_tickets.h>
 
 #define T2_TLS_ALPN_MAX     8   /* protocols in a list */
 #define T2_TLS_SESSIONS_MAX 64  /* kept to resume, one a server name */
@@ -18,11 +19,11 @@ struct t2_tls {
   const t2_allocator *mem;
   unsigned refs;
   bool is_server;
-  mbedtls_ssl_config conf;            /* a client's */
-  mbedtls_x509_crt cert;              /* what a client trusts */
-  t2_tls_identity *identity;          /* a server's */
-  mbedtls_ssl_ticket_context tickets; /* a server's: a session outlives the certificate it began with */
-  char **files;                       /* a server's: certificate and key, one pair after the other */
+  mbedtls_ssl_config conf;   /* a client's */
+  mbedtls_x509_crt cert;     /* what a client trusts */
+  t2_tls_identity *identity; /* a server's */
+  t2_tls_tickets tickets;    /* a server's: a session outlives the certificate it began with */
+  char **files;              /* a server's: certificate and key, one pair after the other */
   size_t file_count;
   char *ca_file; /* a client's, for sentences */
   t2_list sessions;

@@ -3,8 +3,6 @@
 #include <tunnel2/error.h>
 #include <wire/detail.h>
 
-#define TICKET_LIFETIME (24 * 60 * 60) /* seconds; a ticket's key lives twice as long */
-
 typedef struct certificate {
   mbedtls_x509_crt chain;
   mbedtls_pk_context key;
@@ -103,7 +101,7 @@ static int configure(t2_tls *tls, t2_tls_identity *identity, t2_tls_sentence say
   if (mbedtls_ssl_conf_own_cert(&identity->conf, &identity->list[0].chain, &identity->list[0].key))
     return t2_detail(say.detail, say.size, T2_ERR_NOMEM, "out of memory");
   if (identity->n > 1) mbedtls_ssl_conf_sni(&identity->conf, on_sni, identity);
-  mbedtls_ssl_conf_session_tickets_cb(&identity->conf, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse,
+  mbedtls_ssl_conf_session_tickets_cb(&identity->conf, t2_tls_tickets_write, t2_tls_tickets_parse,
                                       &tls->tickets);
   return 0;
 }
@@ -127,7 +125,7 @@ static int renew(t2_tls *tls, t2_tls_sentence say) {
 
 void t2_tls_server_fini(t2_tls *tls) {
   if (tls->identity) t2_tls_identity_unref(tls->identity);
-  mbedtls_ssl_ticket_free(&tls->tickets);
+  t2_tls_tickets_fini(&tls->tickets);
   for (size_t i = 0; i < tls->file_count; i++)
     t2_free(tls->mem, tls->files[i]);
   t2_free(tls->mem, tls->files);
@@ -155,9 +153,6 @@ int t2_tls_server_new_many(t2_tls **tls, t2_loop *loop, const t2_tls_files *file
                      T2_TLS_CERTIFICATES_MAX);
   t2_tls *made = t2_tls_make(loop->mem, true, alpn);
   int err = made ? copy_files(made, files, n) : T2_ERR_NOMEM;
-  if (err == 0 && mbedtls_ssl_ticket_setup(&made->tickets, t2_mbedtls_random, NULL,
-                                           MBEDTLS_CIPHER_AES_256_GCM, TICKET_LIFETIME))
-    err = T2_ERR_NOMEM;
   if (err)
     (void)t2_detail(detail, detail_size, err, "out of memory");
   else
@@ -182,6 +177,12 @@ int t2_tls_server_set_oldest(t2_tls *tls, const char *version, char *detail, siz
   tls->tls13_only = tls13;
   t2_mbedtls_conf_versions(&tls->identity->conf, tls13);
   return 0;
+}
+
+int t2_tls_server_keep_tickets(t2_tls *tls, const char *file, char *detail, size_t detail_size) {
+  int err = t2_tls_tickets_keep(&tls->tickets, file);
+
+  return err ? t2_detail(detail, detail_size, err, "%s: %s", file, t2_strerror(err)) : 0;
 }
 
 int t2_tls_server_reload(t2_tls *tls, char *detail, size_t detail_size) {
