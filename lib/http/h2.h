@@ -124,6 +124,9 @@ void t2_h2_stream_consume(t2_h2_stream *stream, size_t n);
  * whose content is consumed as it comes gets more than others, out of a bound for the connection. Before the
  * peer has acknowledged smaller ones, what all streams hold is bounded by the connection's window. */
 int t2_h2_set_stream_window(t2_h2 *h2, uint32_t bytes);
+/* Server: how many streams the peer may open at once from now on; those that are open stay. What it opens
+ * beyond that before it knows is refused with REFUSED_STREAM, and not seen here. 0 or T2_ERR_NOMEM. */
+int t2_h2_set_concurrent_max(t2_h2 *h2, uint32_t n);
 /* Has the peer acknowledged all of our SETTINGS? */
 bool t2_h2_settled(const t2_h2 *h2);
 /* Bytes of content that wait for the peer's windows, and for room. */

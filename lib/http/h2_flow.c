@@ -73,13 +73,26 @@ bool t2_h2_settled(const t2_h2 *h2) {
   return h2->unsettled == 0;
 }
 
-int t2_h2_set_stream_window(t2_h2 *h2, uint32_t bytes) {
-  nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes};
+static int change_setting(t2_h2 *h2, int32_t id, uint32_t value) {
+  nghttp2_settings_entry entry = {id, value};
   if (nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, &entry, 1)) return T2_ERR_NOMEM;
-  h2->stream_window = bytes;
   h2->unsettled++;
   t2_h2_wake(h2);
   return 0;
+}
+
+int t2_h2_set_stream_window(t2_h2 *h2, uint32_t bytes) {
+  int err = change_setting(h2, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, bytes);
+  if (err == 0) h2->stream_window = bytes;
+  return err;
+}
+
+/* nghttp2 refuses by the newest value, and ends the connection by the one that was acknowledged (RFC 9113,
+ * 5.1.2). */
+int t2_h2_set_concurrent_max(t2_h2 *h2, uint32_t n) {
+  int err = change_setting(h2, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, n);
+  if (err == 0) h2->options.concurrent_max = n;
+  return err;
 }
 
 size_t t2_h2_waiting(const t2_h2 *h2) {

@@ -17,6 +17,13 @@
 /* A field of the 101, where the session has an address of its own: "tcp://HOST:PORT". */
 #define T2_PTTH_ADDRESS "tunnel2-address"
 
+/* Fields of the dialling side's request, which it adds: the UUID of its process, and how much of the
+ * session's requests this uplink is to have, relative to others. */
+#define T2_PTTH_INSTANCE       "tunnel2-instance"
+#define T2_PTTH_WEIGHT         "tunnel2-weight"
+#define T2_PTTH_WEIGHT_DEFAULT 100
+#define T2_PTTH_WEIGHT_MAX     1000
+
 /* The dialling side's request: authority, and "Bearer <ticket>" (both outlive head). 0 or T2_ERR_NOMEM. */
 int t2_ptth_request(t2_head *head, t2_str authority, t2_str authorization);
 /* Does this request ask for an uplink's path? */

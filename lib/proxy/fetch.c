@@ -99,10 +99,15 @@ static const t2_leg_ops fetch_ops = {
 
 int t2_fetch_start(t2_fetch **out, t2_h2_conn *h2_conn, const t2_head *head, t2_str body, size_t body_max,
                    uint64_t timeout_ms, t2_fetch_cb cb, void *user) {
-  *out = NULL;
   t2_leg *up = t2_h2_conn_leg(h2_conn);
+  *out = NULL;
   if (!up) return T2_ERR_UNAVAILABLE;
-  t2_proxy *proxy = t2_h2_conn_proxy(h2_conn);
+  return t2_fetch_start_on(out, t2_h2_conn_proxy(h2_conn), up, head, body, body_max, timeout_ms, cb, user);
+}
+
+int t2_fetch_start_on(t2_fetch **out, t2_proxy *proxy, t2_leg *up, const t2_head *head, t2_str body,
+                      size_t body_max, uint64_t timeout_ms, t2_fetch_cb cb, void *user) {
+  *out = NULL;
   t2_fetch *fetch = t2_calloc(proxy->loop->mem, 1, sizeof(*fetch));
   if (!fetch) return T2_ERR_NOMEM;
   fetch->leg.ops = &fetch_ops;

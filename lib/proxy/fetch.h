@@ -1,5 +1,5 @@
-/* Asking from this process: a callback leg that sends a small request on an HTTP/2 connection and gathers the
- * answer. */
+/* Asking from this process: a callback leg that sends a small request on an HTTP/2 connection, or to an
+ * origin, and gathers the answer. */
 #ifndef T2_PROXY_FETCH_H
 #define T2_PROXY_FETCH_H
 
@@ -17,6 +17,9 @@ typedef void (*t2_fetch_cb)(t2_fetch *fetch, int err, int status, const t2_head 
  * 0, T2_ERR_UNAVAILABLE (no capacity), T2_ERR_NOMEM; then cb does not come. */
 int t2_fetch_start(t2_fetch **out, t2_h2_conn *h2_conn, const t2_head *head, t2_str body, size_t body_max,
                    uint64_t timeout_ms, t2_fetch_cb cb, void *user);
+/* The same on any upstream leg, such as an origin's, by an exchange of that proxy. */
+int t2_fetch_start_on(t2_fetch **out, t2_proxy *proxy, t2_leg *up, const t2_head *head, t2_str body,
+                      size_t body_max, uint64_t timeout_ms, t2_fetch_cb cb, void *user);
 /* cb does not come any more. */
 void t2_fetch_cancel(t2_fetch *fetch);
 

@@ -12,6 +12,8 @@ struct t2_h1_pool {
   uint64_t dials;
   bool failing; /* the last dial failed, and that was logged */
   bool closing;
+  void (*on_dialled)(int err, void *user); /* the owner's; NULL: none */
+  void *user;
   t2_reapable reapable;
 };
 
@@ -30,6 +32,7 @@ static void on_dialled(t2_h1_client *client, int err, const char *detail, void *
   else if (!err && pool->failing)
     t2_log_at(&pool->loop->log, INFO, "proxy", "origin: connected again");
   pool->failing = err != 0;
+  if (pool->on_dialled) pool->on_dialled(err, pool->user);
 }
 
 static void on_idle(t2_h1_client *client, void *user) {
@@ -145,6 +148,11 @@ int t2_h1_pool_new(t2_h1_pool **out, t2_loop *loop, const t2_h1_pool_options *op
 
 t2_leg *t2_h1_pool_leg(t2_h1_pool *pool) {
   return &pool->opener;
+}
+
+void t2_h1_pool_on_dialled(t2_h1_pool *pool, void (*told)(int err, void *user), void *user) {
+  pool->on_dialled = told;
+  pool->user = user;
 }
 
 void t2_h1_pool_adopt(t2_h1_pool *pool, t2_conn *conn) {

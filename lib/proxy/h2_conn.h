@@ -19,7 +19,7 @@ typedef struct t2_h2_conn_ops {
   void (*on_request)(t2_h2_conn *h2_conn, t2_exchange *exchange, t2_head *head, bool end, void *user);
   /* The peer has our SETTINGS. */
   void (*on_settled)(t2_h2_conn *h2_conn, void *user);
-  /* Client: the peer takes no new streams (GOAWAY). */
+  /* GOAWAY has come. Client: the peer takes no new streams; server: the peer will open none. */
   void (*on_going)(t2_h2_conn *h2_conn, void *user);
   /* A place for a new stream may have come free, or the peer's settings came. */
   void (*on_capacity)(t2_h2_conn *h2_conn, void *user);
@@ -69,6 +69,8 @@ size_t t2_h2_conn_capacity(const t2_h2_conn *h2_conn);
 size_t t2_h2_conn_active(const t2_h2_conn *h2_conn);
 /* Has it been asked by a PING, and nothing has been read since? */
 bool t2_h2_conn_is_silent(const t2_h2_conn *h2_conn);
+/* Server: as t2_h2_set_concurrent_max. Without memory for it the connection is closed with T2_ERR_NOMEM. */
+void t2_h2_conn_set_concurrent_max(t2_h2_conn *h2_conn, uint32_t n);
 /* GOAWAY, finish what is under way, then close (on_close with 0). */
 void t2_h2_conn_drain(t2_h2_conn *h2_conn);
 /* Closes at once; on_close comes later with err. */

@@ -1,10 +1,17 @@
 #include <proxy/h2_conn_internal.h>
+#include <tunnel2/error.h>
 
 #define CALM_MS 2000 /* windows become larger no sooner than so long after they last changed */
 
 void t2_h2_conn_note_waiting(t2_h2_conn *h2_conn) {
   size_t waiting = h2_conn->h2 ? t2_h2_waiting(h2_conn->h2) : 0;
   t2_pressure_note(&h2_conn->proxy->loop->pressure, &h2_conn->waiting, waiting);
+}
+
+void t2_h2_conn_set_concurrent_max(t2_h2_conn *h2_conn, uint32_t n) {
+  if (h2_conn->closing || h2_conn->drain || h2_conn->options.h2.concurrent_max == n) return;
+  h2_conn->options.h2.concurrent_max = n;
+  if (t2_h2_set_concurrent_max(h2_conn->h2, n)) t2_h2_conn_close(h2_conn, T2_ERR_NOMEM);
 }
 
 uint32_t t2_h2_conn_wanted_window(const t2_h2_conn *h2_conn) {

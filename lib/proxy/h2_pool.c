@@ -37,6 +37,8 @@ struct t2_h2_pool {
   t2_timer timer; /* `opening` is SETTLING; or else: a dial has failed, and requests wait */
   uint64_t dial_after_ms;
   uint64_t dials;
+  void (*told)(int err, void *user); /* of dials; NULL: nobody */
+  void *told_user;
   bool failing;     /* the last dial failed, and that was logged */
   bool no_upgrades; /* the connection opened last takes no extended CONNECT */
   bool closing;
@@ -143,6 +145,7 @@ static void say_dialled(t2_h2_pool *pool, int err, const char *detail) {
   else if (!err && pool->failing)
     t2_log_at(&pool->loop->log, INFO, "proxy", "origin: connected again");
   pool->failing = err != 0;
+  if (pool->told) pool->told(err, pool->told_user);
 }
 
 static size_t serving(const t2_h2_pool *pool) {
@@ -383,6 +386,11 @@ size_t t2_h2_pool_connections(const t2_h2_pool *pool) {
 
 size_t t2_h2_pool_waiting(const t2_h2_pool *pool) {
   return pool->queue.count;
+}
+
+void t2_h2_pool_on_dialled(t2_h2_pool *pool, void (*told)(int err, void *user), void *user) {
+  pool->told = told;
+  pool->told_user = user;
 }
 
 uint64_t t2_h2_pool_dials(const t2_h2_pool *pool) {

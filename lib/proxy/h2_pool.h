@@ -51,6 +51,8 @@ int t2_h2_pool_new(t2_h2_pool **out, t2_proxy *proxy, const t2_h2_pool_options *
 /* A leg for one request, to be given to t2_exchange_connect at once. Never NULL; failures are the exchange's,
  * at T2_AT_ORIGIN. */
 t2_leg *t2_h2_pool_leg(t2_h2_pool *pool);
+/* As t2_h1_pool_on_dialled, where a connection is one whose SETTINGS have come. */
+void t2_h2_pool_on_dialled(t2_h2_pool *pool, void (*on_dialled)(int err, void *user), void *user);
 /* Connections that have been dialled and are not closed; requests that wait. */
 size_t t2_h2_pool_connections(const t2_h2_pool *pool);
 size_t t2_h2_pool_waiting(const t2_h2_pool *pool);

@@ -133,6 +133,11 @@ int t2_origin_new(t2_origin **out, t2_proxy *proxy, const t2_origin_options *opt
   return 0;
 }
 
+void t2_origin_on_dialled(t2_origin *origin, void (*told)(int err, void *user), void *user) {
+  if (origin->h1) t2_h1_pool_on_dialled(origin->h1, told, user);
+  if (origin->h2) t2_h2_pool_on_dialled(origin->h2, told, user);
+}
+
 void t2_origin_close(t2_origin *origin) {
   if (origin->h1) t2_h1_pool_close(origin->h1);
   if (origin->h2)

@@ -251,6 +251,7 @@ static void note_dialled(t2_tcp_leg *tcp, int err, const char *detail) {
   else if (!err && tcp->owner->failing)
     t2_log_at(log, INFO, "proxy", "origin: connected again");
   tcp->owner->failing = err != 0;
+  if (tcp->owner->on_dialled) tcp->owner->on_dialled(err, tcp->owner->user);
 }
 
 static void on_dialled(t2_dial *dial, int err, t2_conn *conn, const char *detail, void *user) {

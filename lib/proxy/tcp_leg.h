@@ -22,9 +22,10 @@
 typedef struct t2_tcp_legs {
   t2_loop *loop;
   t2_list list;
-  size_t count;                /* connections not yet closed, dials included */
-  bool failing;                /* the last dial failed, and that was logged */
-  void (*on_gone)(void *user); /* one is; may be NULL */
+  size_t count;                            /* connections not yet closed, dials included */
+  bool failing;                            /* the last dial failed, and that was logged */
+  void (*on_gone)(void *user);             /* one is; may be NULL */
+  void (*on_dialled)(int err, void *user); /* one is (0), or why not; may be NULL */
   void *user;
 } t2_tcp_legs;
 

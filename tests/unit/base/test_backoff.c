@@ -26,6 +26,15 @@ static void test_jitter_covers_the_whole_range(void **state) {
   assert_true(most > 900 && most <= 1000);
 }
 
+static void test_a_bound_of_the_callers_cuts_the_delay_and_nothing_else(void **state) {
+  t2_backoff backoff;
+  t2_backoff_init(&backoff, 4000, 32000, 0);
+  for (int i = 0; i < 200; i++) {
+    assert_true(t2_backoff_next_within(&backoff, 0, 800) <= 800);
+    assert_int_equal(t2_backoff_bound(&backoff), i == 0 ? 8000 : i == 1 ? 16000 : 32000);
+  }
+}
+
 static void test_stable_connection_begins_anew(void **state) {
   t2_backoff backoff;
   t2_backoff_init(&backoff, 100, 10000, 5000);
@@ -68,6 +77,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bound_doubles_up_to_the_last),
       cmocka_unit_test(test_jitter_covers_the_whole_range),
+      cmocka_unit_test(test_a_bound_of_the_callers_cuts_the_delay_and_nothing_else),
       cmocka_unit_test(test_stable_connection_begins_anew),
       cmocka_unit_test(test_failed_attempts_are_not_stable_by_their_time),
       cmocka_unit_test(test_extreme_options_are_made_usable),

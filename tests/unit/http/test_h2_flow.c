@@ -161,6 +161,50 @@ static void test_the_connection_gets_its_window_back(void **state) {
   pair_end(&p);
 }
 
+/* ---- How many streams ---- */
+
+static void test_fewer_streams_leave_those_that_are_open(void **state) {
+  (void)state;
+  pair p;
+  start(&p);
+  seen *c = request(&p, "POST", false);
+  pump(&p);
+  assert_int_equal(t2_h2_set_concurrent_max(p.server.h2, 0), 0);
+  pump(&p);
+  assert_true(t2_h2_settled(p.server.h2));
+  assert_int_equal(t2_h2_capacity(p.client.h2), 0);
+  give(c, 1000);
+  pump(&p);
+  assert_int_equal(p.server.list[0].bytes, 1000);
+  assert_int_equal(t2_h2_set_concurrent_max(p.server.h2, 7), 0);
+  pump(&p);
+  assert_int_equal(t2_h2_capacity(p.client.h2), 6);
+  assert_int_equal(p.server.error, 0);
+  assert_int_equal(p.client.error, 0);
+  pair_end(&p);
+}
+
+/* They crossed the SETTINGS: each is refused, so that it can be asked elsewhere, and none is seen. */
+static void test_streams_that_come_too_late_are_refused_unseen(void **state) {
+  (void)state;
+  pair p;
+  start(&p);
+  pump(&p);
+  seen *first = request(&p, "GET", true), *second = request(&p, "POST", false);
+  give(second, 1000);
+  assert_int_equal(t2_h2_set_concurrent_max(p.server.h2, 0), 0);
+  pump_once(&p.client, &p.server);
+  pump(&p);
+  assert_int_equal(p.server.n, 0);
+  assert_int_equal(first->code, T2_H2_REFUSED_STREAM);
+  assert_true(first->unprocessed);
+  assert_true(second->unprocessed);
+  assert_int_equal(t2_h2_capacity(p.client.h2), 0);
+  assert_int_equal(p.server.error, 0);
+  assert_int_equal(p.client.goaways, 0);
+  pair_end(&p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_new_streams_have_the_smaller_window),
@@ -170,6 +214,8 @@ int main(void) {
       cmocka_unit_test(test_what_streams_have_beyond_others_is_bounded),
       cmocka_unit_test(test_the_connection_bounds_a_peer_that_does_not_know),
       cmocka_unit_test(test_the_connection_gets_its_window_back),
+      cmocka_unit_test(test_fewer_streams_leave_those_that_are_open),
+      cmocka_unit_test(test_streams_that_come_too_late_are_refused_unseen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
