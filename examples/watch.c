@@ -35,6 +35,12 @@ static void on_event(t2_client *client, const t2_client_event *event, void *user
     printf("ENDED: %s\n", event->reason);
     t2_client_close(client, NULL, NULL);
     break;
+  case T2_CLIENT_UNHEALTHY:
+    printf("UNHEALTHY: %s\n", event->reason);
+    break;
+  case T2_CLIENT_HEALTHY:
+    printf("HEALTHY: %s\n", event->reason);
+    break;
   }
   fflush(stdout);
 }

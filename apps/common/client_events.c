@@ -61,5 +61,11 @@ void t2_app_client_event(t2_client *client, const t2_client_event *event, void *
   case T2_CLIENT_ENDED:
     on_ended(app, event);
     break;
+  case T2_CLIENT_UNHEALTHY:
+    t2_app_event(app, "unhealthy", "{s:s}", "reason", event->reason);
+    break;
+  case T2_CLIENT_HEALTHY:
+    t2_app_event(app, "healthy", "{s:s}", "reason", event->reason);
+    break;
   }
 }

@@ -58,6 +58,9 @@ static const t2_metric entry_table[] = {
     TIMEOUT("idle", timeouts_idle),
     TIMEOUT("response", timeouts_response),
     E(COUNTER, "udp_datagrams_dropped_total", udp_datagrams_dropped, "Datagrams dropped."),
+    E(GAUGE, "requests_waiting", exchanges_waiting, "Requests that wait for an uplink with room."),
+    E(COUNTER, "requests_waited_total", exchanges_waited, "Those that had to."),
+    E(COUNTER, "requests_retried_total", exchanges_retried, "Those that were given to another uplink."),
     E(COUNTER, "http2_given_up_total", http2_given_up, "HTTP/2 connections ended for floods."),
 };
 

@@ -1,6 +1,6 @@
 /* tunnelc: publishes an origin next to it under a session. */
 #include <common/client_events.h>
-#include <common/dev.h>
+#include <common/client_options.h>
 #include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,9 +8,7 @@
 
 typedef struct program {
   t2_app app;
-  t2_client_options options;
-  t2_cli_list routes, added, removed, allowed, hostnames;
-  unsigned remote_port;
+  t2_app_client given;
   char files[4096 + 8];
   t2_client *client;
 } program;
@@ -36,7 +34,7 @@ static bool on_ready(void *user) {
   const program *p = user;
   if (!p->client) return false;
   t2_client_get_stats(p->client, &stats);
-  return stats.uplinks > 0;
+  return stats.uplinks > 0 && !stats.unhealthy;
 }
 
 static void on_metrics(struct t2_buf *out, void *user) {
@@ -52,8 +50,8 @@ static const t2_app_ops ops = {
 
 /* http [TARGET]: an origin that speaks HTTP; with --route there may be none for "/". */
 static int use_http(program *p, const char *target) {
-  p->options.origin = target;
-  if (target || p->routes.n) return 0;
+  p->given.options.origin = target;
+  if (target || p->given.routes.n) return 0;
   return t2_app_usage(&p->app, "needs http TARGET, or --route PREFIX=TARGET");
 }
 
@@ -61,28 +59,28 @@ static int use_http(program *p, const char *target) {
 static int use_files(program *p, const char *directory) {
   if (!directory) return t2_app_usage(&p->app, "needs files DIR");
   snprintf(p->files, sizeof(p->files), FILES "%s", directory);
-  p->options.origin = p->files;
+  p->given.options.origin = p->files;
   return 0;
 }
 
 /* tcp TARGET: whatever is spoken there. */
 static int use_tcp(program *p, const char *target) {
-  p->options.kind = T2_CLIENT_TCP;
-  p->options.origin = target;
+  p->given.options.kind = T2_CLIENT_TCP;
+  p->given.options.origin = target;
   return target ? 0 : t2_app_usage(&p->app, "needs tcp TARGET");
 }
 
 /* udp TARGET: one flow for each remote address. */
 static int use_udp(program *p, const char *target) {
-  p->options.kind = T2_CLIENT_UDP;
-  p->options.origin = target;
+  p->given.options.kind = T2_CLIENT_UDP;
+  p->given.options.origin = target;
   return target ? 0 : t2_app_usage(&p->app, "needs udp TARGET");
 }
 
 /* tls TARGET: TLS connections by the server name that is asked for, as they are. */
 static int use_tls(program *p, const char *target) {
-  p->options.kind = T2_CLIENT_TLS;
-  p->options.origin = target;
+  p->given.options.kind = T2_CLIENT_TLS;
+  p->given.options.origin = target;
   return target ? 0 : t2_app_usage(&p->app, "needs tls TARGET");
 }
 
@@ -106,23 +104,12 @@ static int find_subcommand(program *p, const char *name, const subcommand **foun
 
 static int run(program *p) {
   char detail[512];
-  t2_client_options *o = &p->options;
+  t2_client_options *o = &p->given.options;
   o->log = p->app.log;
   o->log_user = p->app.log_user;
   o->log_level = p->app.log_level;
   o->on_event = t2_app_client_event;
   o->user = &p->app;
-  o->remote_port = (uint16_t)p->remote_port;
-  o->routes = p->routes.items;
-  o->route_count = p->routes.n;
-  o->add_headers = p->added.items;
-  o->add_header_count = p->added.n;
-  o->remove_headers = p->removed.items;
-  o->remove_header_count = p->removed.n;
-  o->allow_ips = p->allowed.items;
-  o->allow_ip_count = p->allowed.n;
-  o->hostnames = p->hostnames.items;
-  o->hostname_count = p->hostnames.n;
   int err = t2_client_new(&p->client, &p->app.loop, o, detail, sizeof(detail));
   const char *reason = *detail ? detail : t2_strerror(err);
   if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(&p->app, "%s", reason);
@@ -132,43 +119,10 @@ static int run(program *p) {
 
 int main(int argc, char **argv) {
   program p = {0};
-  const char *operands[2] = {NULL, NULL}, *token_file = NULL, *password_file = NULL;
+  const char *operands[2] = {NULL, NULL};
   const subcommand *command = NULL;
-  t2_client_options *o = &p.options;
-  t2_client_options_init(o);
-  const t2_cli_option table[] = {
-      {"server", T2_CLI_TEXT, &o->server, "URL", "the control plane (https://127.0.0.1:12002)", 0, 0},
-      {"token", T2_CLI_TEXT, &o->token, "TOKEN", "for the control plane; other users of this machine see it",
-       0, 0},
-      {"token-file", T2_CLI_TEXT, &token_file, "FILE", "the token is the first line of it", 0, 0},
-      {"session", T2_CLI_TEXT, &o->session, "ID", "a UUID, or a name of a-z 0-9 and - (one is made)", 0, 0},
-      {"ca", T2_CLI_TEXT, &o->ca_file, "FILE", "trusted for control plane and entries (the system's)", 0, 0},
-      {"route", T2_CLI_LIST, &p.routes, "PREFIX=TARGET", "another target for paths below PREFIX; repeated", 0,
-       0},
-      {"origin-ca", T2_CLI_TEXT, &o->origin_ca_file, "FILE", "trusted for https targets (the system's)", 0,
-       0},
-      {"origin-insecure", T2_CLI_FLAG, &o->origin_insecure, NULL, "https targets are not verified", 0, 0},
-      {"host-header", T2_CLI_TEXT, &o->host_header, "HOST", "Host to the origin (as the public sent it)", 0,
-       0},
-      {"add-header", T2_CLI_LIST, &p.added, "'NAME: VALUE'",
-       "to each request, for the public's own; repeated", 0, 0},
-      {"remove-header", T2_CLI_LIST, &p.removed, "NAME", "from each request; repeated", 0, 0},
-      {"rewrite-prefix", T2_CLI_FLAG, &o->rewrite_prefix, NULL,
-       "mend Location and cookie paths below /session/ID", 0, 0},
-      {"hostname", T2_CLI_LIST, &p.hostnames, "HOST",
-       "http, tls: a name of one's own that points to the entry; repeated", 0, 0},
-      {"allow-ip", T2_CLI_LIST, &p.allowed, "CIDR", "who of the public may ask; repeated (all)", 0, 0},
-      {"basic-auth", T2_CLI_TEXT, &o->basic_auth, "USER:PASSWORD",
-       "asked of the public by the entry; other users of this machine see it", 0, 0},
-      {"basic-auth-file", T2_CLI_TEXT, &password_file, "FILE", "the same from the first line of it", 0, 0},
-      {"remote-port", T2_CLI_NUMBER, &p.remote_port, "PORT", "tcp, udp: the public port asked for (any)", 1,
-       65535},
-      {"proxy-protocol", T2_CLI_FLAG, &o->proxy_protocol, NULL,
-       "tcp, tls: tell TARGET who connected, by a PROXY protocol v2 header", 0, 0},
-      {"connect-timeout", T2_CLI_SECONDS, &o->connect_timeout_ms, "SECONDS", "to the origin (5)", 1, 3600},
-      {"response-timeout", T2_CLI_SECONDS, &o->response_timeout_ms, "SECONDS",
-       "from the end of a request to the origin's answer (30)", 1, 86400},
-  };
+  t2_cli_option table[T2_APP_CLIENT_ROWS];
+  size_t rows = t2_app_client_table(&p.given, table);
   t2_cli cli = {
       .program = "tunnelc",
       .usage = "http TARGET | files DIR | tcp TARGET | udp TARGET | tls TARGET  [OPTION]...",
@@ -178,7 +132,7 @@ int main(int argc, char **argv) {
           "https://HOST:PORT, h2c://HOST:PORT (gRPC without TLS), unix:/PATH or files:DIR; of tcp and tls\n"
           "it is PORT, HOST:PORT or unix:/PATH, of udp PORT or HOST:PORT.",
       .options = table,
-      .option_count = sizeof(table) / sizeof(table[0]),
+      .option_count = rows,
       .operands = operands,
       .operand_max = 2,
   };
@@ -188,9 +142,7 @@ int main(int argc, char **argv) {
   if (status == 0 && command) status = command->use(&p, operands[1]);
   if (status) return t2_app_run(&p.app, status);
   t2_app_dev_state(&p.app);
-  t2_app_file_or_none(&p.app, &o->ca_file, T2_DEV_CA_FILE);
-  t2_app_token(&p.app, &o->token, token_file, T2_APP_TOKEN_OPTIONS);
-  t2_app_password(&p.app, &o->basic_auth, password_file);
+  t2_app_client_complete(&p.app, &p.given);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = run(&p);
   return t2_app_run(&p.app, status);

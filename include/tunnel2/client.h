@@ -30,6 +30,11 @@ extern "C" {
 /* Fields added, and fields removed, at most. */
 #define T2_CLIENT_HEADERS_MAX 64
 
+/* Uplinks to one entry, at most. */
+#define T2_CLIENT_UPLINKS_MAX 16
+/* The largest weight. */
+#define T2_CLIENT_WEIGHT_MAX 1000
+
 /* A client. Opaque; made by t2_client_new. */
 typedef struct t2_client t2_client;
 
@@ -41,7 +46,9 @@ typedef enum t2_client_event_type {
   T2_CLIENT_LOST = 4,     /* an uplink (entry set) or the control plane (entry NULL) is gone: error, reason */
   T2_CLIENT_RETRYING = 5, /* the next attempt comes in delay_ms: entry as above, error, reason */
   T2_CLIENT_DRAINING = 6, /* no new requests are taken: reason */
-  T2_CLIENT_ENDED = 7     /* for good: error (0 after t2_client_drain), reason. The last event */
+  T2_CLIENT_ENDED = 7,    /* for good: error (0 after t2_client_drain), reason. The last event */
+  T2_CLIENT_UNHEALTHY = 8, /* the origin fails: no requests are taken until HEALTHY: session, reason */
+  T2_CLIENT_HEALTHY = 9    /* it does not any more: session, reason */
 } t2_client_event_type;
 
 /* Pointers are valid during the callback; those that an event does not have are NULL, and numbers 0. */
@@ -129,6 +136,25 @@ typedef struct t2_client_options {
   const char *token_file; /* the token is its first line, read by t2_client_new; where there is no token */
   /* A development directory (tunnel2/dev.h; "": the default): its token and CA, where none are given. */
   const char *dev_state_dir;
+  /* Uplinks to each entry: with uplinks_max above uplinks_min one more when those that there are have been
+   * busy for 2 s (64 streams each, or 70 % of concurrent_max), and one fewer when one fewer has been enough
+   * for 15 s. Fewer where the session's ticket allows no more. */
+  uint32_t uplinks_min; /* 1 to T2_CLIENT_UPLINKS_MAX; 1 */
+  uint32_t uplinks_max; /* uplinks_min to T2_CLIENT_UPLINKS_MAX; 1 */
+  uint32_t
+      weight; /* what part of the session's requests each uplink is to have; 1 to T2_CLIENT_WEIGHT_MAX; 100 */
+  /* HTTP: "/path", asked of its origin every health_interval_ms, is to be answered with 2xx or 3xx within
+   * health_timeout_ms; "connect" (TCP and TLS too): a connection is good enough. While it is UNHEALTHY, which
+   * is said after health_failures in a row, no requests are taken, and it is asked every second. It is
+   * HEALTHY again after health_passes in a row. NULL: not asked. */
+  const char *health;
+  uint64_t health_interval_ms; /* 10,000 */
+  uint64_t health_timeout_ms;  /* 5,000 */
+  uint32_t health_failures;    /* 3 */
+  uint32_t health_passes;      /* 2 */
+  /* UNHEALTHY as well when so many connections for requests fail in a row, to the origin that health names,
+   * or else to the only one; without health one connection that is made each second ends it. 0: never; 5. */
+  uint32_t connect_failures_max;
 } t2_client_options;
 
 /* Sets every option to its default. */
@@ -170,6 +196,7 @@ typedef struct t2_client_stats {
   uint64_t bytes_from_origin; /* content */
   uint64_t datagrams_dropped; /* of UDP sessions, here */
   uint64_t http2_given_up;    /* HTTP/2 connections that were ended for what the peer did too much of */
+  uint64_t unhealthy;         /* 1 from UNHEALTHY to HEALTHY, else 0 */
 } t2_client_stats;
 
 /* Fills as much of *stats as stats->size says there is. */

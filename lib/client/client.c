@@ -1,4 +1,5 @@
 #include <client/state.h>
+#include <http/ptth.h>
 #include <net/credentials.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,14 @@ void t2_client_options_init(t2_client_options *options) {
       .concurrent_max = 1000,
       .retry_min_ms = 200,
       .retry_max_ms = 5000,
+      .uplinks_min = 1,
+      .uplinks_max = 1,
+      .weight = T2_PTTH_WEIGHT_DEFAULT,
+      .health_interval_ms = 10000,
+      .health_timeout_ms = 5000,
+      .health_failures = 3,
+      .health_passes = 2,
+      .connect_failures_max = 5,
   };
 }
 
@@ -34,6 +43,17 @@ static int read_options(t2_client_options *out, const t2_client_options *given) 
   return 0;
 }
 
+static int check_uplinks(const t2_client_options *o, char *detail, size_t size) {
+  if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
+  if (o->uplinks_min == 0 || o->uplinks_min > o->uplinks_max || o->uplinks_max > T2_CLIENT_UPLINKS_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "1 to %d uplinks to an entry are taken",
+                     T2_CLIENT_UPLINKS_MAX);
+  if (o->weight == 0 || o->weight > T2_CLIENT_WEIGHT_MAX)
+    return t2_detail(detail, size, T2_ERR_INVALID, "a weight is from 1 to %d", T2_CLIENT_WEIGHT_MAX);
+  return t2_client_watch_check(o, detail, size);
+}
+
 static int check_options(const t2_client_options *o, char *detail, size_t size) {
   int err = t2_registrar_check(o->server, o->token, o->session, detail, size);
   if (err) return err;
@@ -41,8 +61,8 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
     return t2_detail(detail, size, T2_ERR_INVALID, "kind %d: there is none", (int)o->kind);
   if (o->host_header && (!*o->host_header || !t2_is_field_value(t2_str_c(o->host_header))))
     return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
-  if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
-    return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
+  err = check_uplinks(o, detail, size);
+  if (err) return err;
   if (o->handler && !o->handler->on_request)
     return t2_detail(detail, size, T2_ERR_INVALID, "a handler needs an on_request");
   if (o->handler && o->handler->size < sizeof(o->handler->size))
@@ -68,6 +88,7 @@ static void free_strings(t2_client *client) {
   t2_free(mem, strings->host_header);
   t2_free(mem, strings->tcp_origin);
   t2_free(mem, strings->udp_origin);
+  t2_free(mem, strings->health);
 }
 
 /* Copies the options, and then their strings. */
@@ -79,6 +100,7 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   options->server = strings->server = t2_strdup(mem, given->server);
   options->token = strings->token = t2_strdup(mem, given->token);
   options->session = strings->session = t2_strdup(mem, given->session);
+  options->health = strings->health = t2_strdup(mem, given->health);
   options->host_header = strings->host_header = t2_strdup(mem, given->host_header);
   /* Read once. */
   options->ca_file = options->origin_ca_file = options->origin = NULL;
@@ -87,7 +109,7 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   options->hostnames = NULL;
   options->basic_auth = NULL;
   bool whole = options->server && options->token && (options->session || !given->session) &&
-               (options->host_header || !given->host_header);
+               (options->host_header || !given->host_header) && (options->health || !given->health);
   return whole ? 0 : T2_ERR_NOMEM;
 }
 
@@ -169,6 +191,7 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
   init_members(client);
   err = make_tls(client, options->ca_file, detail, size);
   if (err == 0) err = make_routes(client, options, detail, size);
+  if (err == 0) err = t2_client_watch_open(client, detail, size);
   if (err == 0) err = t2_client_open_session(client);
   if (err) {
     t2_client_close(client, NULL, NULL);
@@ -199,19 +222,21 @@ int t2_client_start(t2_client *client) {
   if (client->state != T2_CLIENT_STATE_NEW || client->closing) return T2_ERR_STATE;
   client->state = T2_CLIENT_STATE_RUNNING;
   t2_registrar_start(&client->registrar);
+  t2_client_health_start(&client->health);
   return 0;
 }
 
 static void close_connections(t2_client *client) {
   t2_loop_timer_stop(client->loop, &client->drain);
+  t2_client_health_stop(&client->health);
   t2_registrar_close(&client->registrar);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink) t2_uplink_close(client->slots[i].uplink);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) t2_bundle_close(client->slots[i].bundle);
 }
 
 static bool has_uplinks(const t2_client *client) {
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink) return true;
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) return true;
   return false;
 }
 
@@ -280,6 +305,12 @@ static void log_event(const t2_client *client, const t2_client_event *event) {
   case T2_CLIENT_ENDED:
     t2_log_at(log, INFO, "client", "ended%s%s", *reason ? ": " : "", reason);
     break;
+  case T2_CLIENT_UNHEALTHY:
+    t2_log_at(log, WARN, "client", "no requests are taken: the origin fails: %s", reason);
+    break;
+  case T2_CLIENT_HEALTHY:
+    t2_log_at(log, INFO, "client", "requests are taken again: %s", reason);
+    break;
   }
 }
 
@@ -324,8 +355,8 @@ static void on_drain_timer(t2_timer *timer) {
   }
   t2_log_at(&client->loop->log, WARN, "client", "%zu exchanges are cut: the time for draining is over",
             client->proxy.active);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink) t2_uplink_close(client->slots[i].uplink);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) t2_bundle_close(client->slots[i].bundle);
 }
 
 void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
@@ -336,8 +367,8 @@ void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
   t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_DRAINING,
                                             .session = client->registrar.session,
                                             .reason = "asked to"});
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX && client->state == T2_CLIENT_STATE_DRAINING; i++)
-    if (client->slots[i].uplink) t2_uplink_drain(client->slots[i].uplink);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX && client->state == T2_CLIENT_STATE_DRAINING; i++)
+    if (client->slots[i].bundle) t2_bundle_drain(client->slots[i].bundle);
   t2_udp_legs_end(&client->udp); /* a flow has no end of its own to wait for */
   t2_client_drained(client);
 }
@@ -359,6 +390,7 @@ void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {
       .bytes_from_origin = client->proxy.bytes_down,
       .datagrams_dropped = client->udp.dropped,
       .http2_given_up = client->proxy.given_up,
+      .unhealthy = client->health.verdict.out,
   };
   memcpy(stats, &now, now.size);
 }

@@ -98,9 +98,11 @@ static int open_one(t2_client_routes *routes, t2_str prefix, t2_str origin, t2_p
   routes->n++;
   if (prefix.n) memcpy(route->text, prefix.p, prefix.n);
   if (origin.n) memcpy(route->text + prefix.n, origin.p, origin.n);
+  route->text[prefix.n + origin.n] = '\0';
   route->prefix = t2_str_of(route->text, prefix.n);
   int err = t2_target_parse(t2_str_of(route->text + prefix.n, origin.n), &target, detail, size);
   if (err) return err;
+  route->target = target;
   route->authority = target.authority;
   if (target.kind == T2_TARGET_FILES)
     return t2_files_new(&route->files, proxy->loop, target.path, detail, size);

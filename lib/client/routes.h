@@ -6,13 +6,14 @@
 #include <proxy/origin.h>
 #include <tunnel2/client.h>
 
-/* One of the two is set. */
+/* One of origin and files is set. */
 typedef struct t2_client_route {
   t2_str prefix; /* without a slash at its end: "" is "/" */
   t2_origin *origin;
   t2_files *files;
+  t2_target target;
   t2_str authority; /* the origin's own, "" when there is none */
-  char *text;       /* what prefix and authority point into */
+  char *text;       /* what prefix, target and authority point into */
 } t2_client_route;
 
 typedef struct t2_client_routes {

@@ -3,14 +3,16 @@
 #include <client/terms.h>
 #include <stdio.h>
 
+_Static_assert(T2_CLIENT_UPLINKS_MAX == T2_SCALE_MAX, "the header says how many there may be");
+
 #define UNLISTED_MS 60000 /* how long an entry that the control plane does not name is still dialled */
 
 /* ---- Addresses and readiness ---- */
 
 size_t t2_client_uplinks_up(const t2_client *client) {
   size_t up = 0;
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink && t2_uplink_is_up(client->slots[i].uplink)) up++;
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) up += t2_bundle_up(client->slots[i].bundle);
   return up;
 }
 
@@ -42,9 +44,9 @@ static t2_kind kind_of(const t2_client_options *options) {
   return kinds[options->kind];
 }
 
-static void read_addresses(const t2_client *client, const t2_uplink *uplink, t2_client_addresses *out) {
+static void read_addresses(const t2_client *client, const t2_bundle *bundle, t2_client_addresses *out) {
   t2_client_addresses_read(out, kind_of(&client->options), &client->terms,
-                           t2_str_c(t2_uplink_address(uplink)));
+                           t2_str_c(t2_bundle_address(bundle)));
 }
 
 static void add_url(t2_client *client, const char *text) {
@@ -57,10 +59,10 @@ static void add_url(t2_client *client, const char *text) {
 static void collect_addresses(t2_client *client) {
   t2_client_addresses found;
   free_urls(client);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++) {
-    const t2_uplink *uplink = client->slots[i].uplink;
-    if (!uplink || !t2_uplink_is_up(uplink)) continue;
-    read_addresses(client, uplink, &found);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++) {
+    const t2_bundle *bundle = client->slots[i].bundle;
+    if (!bundle || t2_bundle_up(bundle) == 0) continue;
+    read_addresses(client, bundle, &found);
     for (size_t j = 0; j < found.n; j++)
       add_url(client, found.urls[j]);
   }
@@ -85,128 +87,138 @@ static void say_ready(t2_client *client) {
 
 /* ---- Uplinks ---- */
 
-static t2_client_slot *slot_of(t2_client *client, const t2_uplink *uplink) {
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink == uplink) return &client->slots[i];
+static t2_client_slot *slot_of(t2_client *client, const t2_bundle *bundle) {
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle == bundle) return &client->slots[i];
   return NULL;
 }
 
-static t2_str on_uplink_dial(t2_uplink *uplink, void *user) {
+static t2_str on_uplink_dial(t2_bundle *bundle, void *user) {
   const t2_client *client = user;
-  (void)uplink;
+  (void)bundle;
   return t2_registrar_ticket(&client->registrar);
 }
 
-static void on_uplink_up(t2_uplink *uplink, void *user) {
+static void on_uplink_up(t2_bundle *bundle, void *user) {
   t2_client *client = user;
   t2_client_addresses found;
-  read_addresses(client, uplink, &found);
+  read_addresses(client, bundle, &found);
   t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_CONNECTED,
-                                            .entry = t2_uplink_entry(uplink),
+                                            .entry = t2_bundle_entry(bundle),
                                             .urls = found.n ? found.urls : NULL,
                                             .url_count = found.n});
   say_ready(client);
 }
 
 /* Gives up on an entry that is both out of reach and out of the control plane's mind. */
-static bool give_up(t2_client *client, t2_uplink *uplink) {
-  const t2_client_slot *slot = slot_of(client, uplink);
+static bool give_up(t2_client *client, t2_bundle *bundle) {
+  const t2_client_slot *slot = slot_of(client, bundle);
   bool told = t2_registrar_is_up(&client->registrar);
-  if (slot->listed || !told || t2_loop_now(client->loop) - slot->unlisted_ms < UNLISTED_MS) return false;
-  t2_uplink_close(uplink);
+  if (t2_bundle_up(bundle) || slot->listed || !told ||
+      t2_loop_now(client->loop) - slot->unlisted_ms < UNLISTED_MS)
+    return false;
+  t2_bundle_close(bundle);
   return true;
 }
 
-static void on_uplink_lost(t2_uplink *uplink, const t2_uplink_loss *loss, void *user) {
+static void on_uplink_lost(t2_bundle *bundle, const t2_uplink_loss *loss, void *user) {
   t2_client *client = user;
   t2_client_event event = {
-      .type = T2_CLIENT_LOST, .entry = t2_uplink_entry(uplink), .error = loss->err, .reason = loss->reason};
+      .type = T2_CLIENT_LOST, .entry = t2_bundle_entry(bundle), .error = loss->err, .reason = loss->reason};
   if (client->state != T2_CLIENT_STATE_RUNNING) return;
   if (loss->was_up) t2_client_emit(client, &event);
-  if (client->state != T2_CLIENT_STATE_RUNNING || give_up(client, uplink)) return;
+  if (client->state != T2_CLIENT_STATE_RUNNING || give_up(client, bundle)) return;
   bool ticket = loss->err == T2_ERR_AUTH || loss->err == T2_ERR_FORBIDDEN;
   if (ticket) t2_registrar_renew(&client->registrar);
+  if (loss->going && loss->delay_ms == 0) return; /* another is dialled by now */
   event.type = T2_CLIENT_RETRYING;
   event.delay_ms = loss->delay_ms;
   t2_client_emit(client, &event);
 }
 
-static void on_request(t2_uplink *uplink, t2_exchange *exchange, t2_head *head, bool end, void *user) {
-  (void)uplink;
+static void on_request(t2_bundle *bundle, t2_exchange *exchange, t2_head *head, bool end, void *user) {
+  (void)bundle;
   t2_client_serve(user, exchange, head, end);
 }
 
-static void on_uplink_gone(t2_uplink *uplink, void *user) {
+static void on_uplinks_gone(t2_bundle *bundle, void *user) {
   t2_client *client = user;
-  *slot_of(client, uplink) = (t2_client_slot){0};
+  *slot_of(client, bundle) = (t2_client_slot){0};
   t2_client_settled(client);
 }
 
-static const t2_uplink_ops uplink_ops = {
+static const t2_bundle_ops bundle_ops = {
     .on_dial = on_uplink_dial,
     .on_up = on_uplink_up,
     .on_lost = on_uplink_lost,
     .on_request = on_request,
-    .on_gone = on_uplink_gone,
+    .on_gone = on_uplinks_gone,
 };
 
 /* ---- Entries ---- */
 
 static t2_client_slot *find_entry(t2_client *client, t2_str id) {
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++) {
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++) {
     t2_client_slot *slot = &client->slots[i];
-    if (slot->uplink && t2_str_eq(t2_str_c(t2_uplink_entry(slot->uplink)), id)) return slot;
+    if (slot->bundle && t2_str_eq(t2_str_c(t2_bundle_entry(slot->bundle)), id)) return slot;
   }
   return slot_of(client, NULL);
 }
 
-static int open_uplink(t2_client *client, t2_client_slot *slot, const t2_message_entry *entry, char *detail,
-                       size_t size) {
-  t2_uplink_options options = {
-      .proxy = &client->proxy,
-      .entry = entry->id,
-      .url = entry->uplink,
-      .tls = client->uplink_tls,
-      .concurrent_max = client->options.concurrent_max,
-      .retry_min_ms = client->options.retry_min_ms,
-      .retry_max_ms = client->options.retry_max_ms,
+static int open_uplinks(t2_client *client, t2_client_slot *slot, const t2_message_entry *entry, char *detail,
+                        size_t size) {
+  const t2_client_options *o = &client->options;
+  t2_bundle_options options = {
+      .uplink = {.proxy = &client->proxy,
+                 .entry = entry->id,
+                 .url = entry->uplink,
+                 .tls = client->uplink_tls,
+                 .concurrent_max = o->concurrent_max,
+                 .retry_min_ms = o->retry_min_ms,
+                 .retry_max_ms = o->retry_max_ms,
+                 .instance = client->registrar.instance,
+                 .weight = o->weight},
+      .min = o->uplinks_min,
+      .max = o->uplinks_max,
   };
-  return t2_uplink_new(&slot->uplink, &options, &uplink_ops, client, detail, size);
+  int err = t2_bundle_new(&slot->bundle, &options, &bundle_ops, client, detail, size);
+  if (err == 0 && client->health.verdict.out) t2_bundle_set_concurrent_max(slot->bundle, 0);
+  return err;
 }
 
 static void take_entry(t2_client *client, const t2_message_entry *entry) {
   char detail[256] = "";
   t2_client_slot *slot = find_entry(client, entry->id);
   if (!slot) return;
-  int err = slot->uplink ? t2_uplink_set_url(slot->uplink, entry->uplink)
-                         : open_uplink(client, slot, entry, detail, sizeof(detail));
+  int err = slot->bundle ? t2_bundle_set_url(slot->bundle, entry->uplink)
+                         : open_uplinks(client, slot, entry, detail, sizeof(detail));
   if (err)
     t2_log_at(&client->loop->log, WARN, "client", "entry %.*s: %s", T2_STR_ARG(entry->id),
               *detail ? detail : t2_strerror(err));
-  if (!slot->uplink) return;
+  if (!slot->bundle) return;
   slot->listed = true;
-  t2_uplink_start(slot->uplink);
+  t2_bundle_start(slot->bundle);
 }
 
 /* An entry that is not named any more may come back, or the control plane may just have begun to learn of its
  * entries: an uplink that works stays. */
 static void take_entries(t2_client *client, const t2_message_entry *entries, size_t n) {
-  bool was[T2_CLIENT_UPLINKS_MAX];
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++) {
+  bool was[T2_CLIENT_ENTRIES_MAX];
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++) {
     was[i] = client->slots[i].listed;
     client->slots[i].listed = false;
   }
   for (size_t i = 0; i < n && client->state == T2_CLIENT_STATE_RUNNING; i++)
     take_entry(client, &entries[i]);
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (was[i] && !client->slots[i].listed) client->slots[i].unlisted_ms = t2_loop_now(client->loop);
 }
 
 /* ---- The control plane ---- */
 
 static void renewed(t2_client *client) {
-  for (size_t i = 0; i < T2_CLIENT_UPLINKS_MAX; i++)
-    if (client->slots[i].uplink) t2_uplink_renewed(client->slots[i].uplink);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) t2_bundle_renewed(client->slots[i].bundle);
 }
 
 static int on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {

@@ -3,16 +3,17 @@
 #ifndef T2_CLIENT_STATE_H
 #define T2_CLIENT_STATE_H
 
+#include <client/bundle.h>
 #include <client/edits.h>
+#include <client/health.h>
 #include <client/registrar.h>
 #include <client/routes.h>
-#include <client/uplink.h>
 #include <proxy/handler.h>
 #include <proxy/tcp_leg.h>
 #include <proxy/udp_leg.h>
 #include <tunnel2/client.h>
 
-#define T2_CLIENT_UPLINKS_MAX                                                                                \
+#define T2_CLIENT_ENTRIES_MAX                                                                                \
   (2 * T2_MESSAGE_ENTRIES_MAX) /* those named last, and as many that were named before */
 
 /*   NEW ──start──▶ RUNNING ──drain──▶ DRAINING ──uplinks gone──▶ DELETING ──▶ ENDED
@@ -25,16 +26,16 @@ typedef enum t2_client_state {
   T2_CLIENT_STATE_ENDED
 } t2_client_state;
 
-/* One entry, and the uplink to it. */
+/* One entry, and the uplinks to it. */
 typedef struct t2_client_slot {
-  t2_uplink *uplink; /* NULL: free */
+  t2_bundle *bundle; /* NULL: free */
   bool listed;       /* the control plane named the entry last time */
   uint64_t unlisted_ms;
 } t2_client_slot;
 
 /* What the options' strings point to. */
 typedef struct t2_client_strings {
-  char *server, *token, *session, *host_header, *tcp_origin, *udp_origin;
+  char *server, *token, *session, *host_header, *tcp_origin, *udp_origin, *health;
 } t2_client_strings;
 
 struct t2_client {
@@ -56,7 +57,8 @@ struct t2_client {
   t2_udp_legs udp; /* flows to the origin of a UDP session */
   t2_udp_leg_options udp_options;
   t2_registrar registrar;
-  t2_client_slot slots[T2_CLIENT_UPLINKS_MAX];
+  t2_client_slot slots[T2_CLIENT_ENTRIES_MAX];
+  t2_client_health health;
   t2_timer drain;
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
@@ -110,5 +112,12 @@ int t2_client_open_session(t2_client *client);
 /* Frees the ticket and the urls. */
 void t2_client_fini_session(t2_client *client);
 size_t t2_client_uplinks_up(const t2_client *client);
+
+/* ---- watch.c ---- */
+
+/* Checks what the options say of health: 0, or T2_ERR_INVALID. */
+int t2_client_watch_check(const t2_client_options *options, char *detail, size_t detail_size);
+/* Sets client->health up, when origins are there: 0, or T2_ERR_INVALID with a sentence in detail. */
+int t2_client_watch_open(t2_client *client, char *detail, size_t detail_size);
 
 #endif

@@ -11,6 +11,7 @@
 #define HANDSHAKE_TIMEOUT_MS                                                                                 \
   10000                  /* for the connection with TLS, and again for the answer to the upgrade             \
                           */
+#define KNOCK_MS    800  /* where nobody listens one can ask again soon: that costs nobody anything */
 #define REFUSAL_MAX 4096 /* bytes of a refusal's content that are read */
 
 typedef enum uplink_state {
@@ -35,6 +36,7 @@ struct t2_uplink {
   t2_backoff backoff;
   unsigned refusals; /* of the ticket, in a row */
   bool was_up;
+  uint64_t up_since_ms;
   t2_dial *dial;
   t2_conn *conn; /* UPGRADING, until its on_close */
   t2_h1_parser *parser;
@@ -47,6 +49,8 @@ struct t2_uplink {
   t2_target target;
   char url[T2_TARGET_MAX + 1];
   char entry[T2_ENTRY_ID_MAX + 1];
+  const char *instance;
+  char weight[8];
   char address[T2_TARGET_MAX + 1];
   t2_reapable reapable;
 };
@@ -85,7 +89,8 @@ static void lost(t2_uplink *uplink) {
     gone(uplink);
     return;
   }
-  uint64_t delay = t2_backoff_next(&uplink->backoff, t2_loop_now(uplink->loop));
+  uint64_t most = uplink->error == T2_ERR_REFUSED ? KNOCK_MS : UINT64_MAX;
+  uint64_t delay = t2_backoff_next_within(&uplink->backoff, t2_loop_now(uplink->loop), most);
   t2_uplink_loss loss = {
       .err = uplink->error,
       .status = uplink->status,
@@ -139,13 +144,24 @@ static void on_h2_settled(t2_h2_conn *h2, void *user) {
   if (uplink->state != UPLINK_UP || uplink->was_up) return;
   t2_loop_timer_stop(uplink->loop, &uplink->timer);
   uplink->was_up = true;
+  uplink->up_since_ms = t2_loop_now(uplink->loop);
   uplink->refusals = 0;
   t2_backoff_up(&uplink->backoff, t2_loop_now(uplink->loop));
   uplink->ops.on_up(uplink, uplink->user);
 }
 
-static const t2_h2_conn_ops h2_ops = {
-    .on_request = on_h2_request, .on_settled = on_h2_settled, .on_close = on_h2_close};
+static void on_h2_going(t2_h2_conn *h2, void *user) {
+  t2_uplink *uplink = user;
+  if (uplink->state != UPLINK_UP) return;
+  t2_loop_timer_stop(uplink->loop, &uplink->timer);
+  uplink->state = UPLINK_DRAINING;
+  uplink->ops.on_going(uplink, uplink->user);
+}
+
+static const t2_h2_conn_ops h2_ops = {.on_request = on_h2_request,
+                                      .on_settled = on_h2_settled,
+                                      .on_going = on_h2_going,
+                                      .on_close = on_h2_close};
 
 /* The 101 has come, and bytes[n] behind it: from here on it is HTTP/2, with this side as the server. */
 static void turn_round(t2_uplink *uplink, const uint8_t *bytes, size_t n) {
@@ -251,6 +267,8 @@ static int ask(t2_uplink *uplink) {
   t2_str authorization = t2_str_of((const char *)t2_buf_head(&uplink->text), t2_buf_len(&uplink->text));
   t2_buf *out = t2_conn_out(uplink->conn);
   int err = t2_ptth_request(&head, uplink->target.authority, authorization);
+  if (err == 0) err = t2_fields_add(&head.fields, T2_STR(T2_PTTH_INSTANCE), t2_str_c(uplink->instance));
+  if (err == 0) err = t2_fields_add(&head.fields, T2_STR(T2_PTTH_WEIGHT), t2_str_c(uplink->weight));
   if (err == 0) err = t2_h1_write_request(out, &head, T2_H1_FRAMING_NONE);
   t2_head_fini(&head);
   t2_h1_expect_response(uplink->parser, T2_STR("GET"));
@@ -322,14 +340,22 @@ int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_up
   t2_backoff_init(&uplink->backoff, options->retry_min_ms, options->retry_max_ms, options->retry_max_ms);
   t2_h2_conn_options_init_uplink(&uplink->h2_options, true);
   uplink->h2_options.h2.concurrent_max = options->concurrent_max;
+  uplink->instance = options->instance;
+  snprintf(uplink->weight, sizeof(uplink->weight), "%u", (unsigned)(uint16_t)options->weight);
   snprintf(uplink->entry, sizeof(uplink->entry), "%.*s", T2_STR_ARG(options->entry));
   (void)t2_uplink_set_url(uplink, options->url);
   *out = uplink;
   return 0;
 }
 
-void t2_uplink_start(t2_uplink *uplink) {
-  if (uplink->state == UPLINK_IDLE) dial(uplink);
+void t2_uplink_start(t2_uplink *uplink, uint64_t delay_ms) {
+  if (uplink->state != UPLINK_IDLE) return;
+  if (delay_ms == 0) {
+    dial(uplink);
+    return;
+  }
+  uplink->state = UPLINK_WAITING;
+  t2_loop_timer_start(uplink->loop, &uplink->timer, delay_ms);
 }
 
 void t2_uplink_renewed(t2_uplink *uplink) {
@@ -339,6 +365,19 @@ void t2_uplink_renewed(t2_uplink *uplink) {
 
 bool t2_uplink_is_up(const t2_uplink *uplink) {
   return uplink->state == UPLINK_UP && uplink->was_up;
+}
+
+uint64_t t2_uplink_up_ms(const t2_uplink *uplink) {
+  return uplink->was_up ? t2_loop_now(uplink->loop) - uplink->up_since_ms : 0;
+}
+
+size_t t2_uplink_active(const t2_uplink *uplink) {
+  return uplink->h2 ? t2_h2_conn_active(uplink->h2) : 0;
+}
+
+void t2_uplink_set_concurrent_max(t2_uplink *uplink, uint32_t n) {
+  uplink->h2_options.h2.concurrent_max = n;
+  if (uplink->h2) t2_h2_conn_set_concurrent_max(uplink->h2, n);
 }
 
 const char *t2_uplink_address(const t2_uplink *uplink) {

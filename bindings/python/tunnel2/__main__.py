@@ -60,6 +60,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--proxy-protocol", action="store_true", help="tcp, tls: tell TARGET who connected (PROXY protocol v2)")
     add("--connect-timeout", type=float, metavar="SECONDS", help="to the origin (5)")
     add("--response-timeout", type=float, metavar="SECONDS", help="from the end of a request to the answer (30)")
+    add("--uplinks", metavar="N|auto", help="to each entry, 1 to 16; auto: one, and more while they are busy (1)")
+    add("--weight", type=int, metavar="N", help="of each uplink, beside others of the session: 1 to 1000 (100)")
+    add("--health", metavar="/PATH|connect", help="asked of TARGET: while that fails, no requests are taken")
+    add("--health-interval", type=float, metavar="SECONDS", help="from one time to the next; 1 while it fails (10)")
+    add("--health-timeout", type=float, metavar="SECONDS", help="for the answer (5)")
+    add("--health-failures", type=int, metavar="N", help="in a row, until it is out (3)")
+    add("--health-passes", type=int, metavar="N", help="in a row, until it is back (2)")
+    add("--connect-failures", type=int, dest="connect_failures_max", metavar="N",
+        help="connections to TARGET that fail in a row, until it is out; 0: never (5)")
     add("--interface", choices=["auto", "wsgi", "asgi"], default="auto", help="serve: what the app speaks (auto)")
     add("--threads", type=int, default=None, metavar="N", help="serve: at most so many for a WSGI app (CPUs + 4)")
     add("--app-dir", default=".", metavar="DIR", help="serve: where modules are looked for first (.)")
@@ -86,12 +95,22 @@ def _split(words: list[str], separator: str, what: str) -> list[tuple[str, str]]
     return pairs
 
 
+def _uplinks(text: str) -> dict[str, int]:
+    if text == "auto":
+        return {"uplinks_max": 16}
+    if not text.isascii() or not text.isdigit():
+        raise errors.InvalidError(errors.INVALID, f"--uplinks {text}: 1 to 16, or auto, is taken")
+    return {"uplinks_min": int(text), "uplinks_max": int(text)}
+
+
 def _options(given: argparse.Namespace) -> dict[str, Any]:
     options = {name: value for name, value in vars(given).items() if name not in _OWN}
     if "routes" in options:
         options["routes"] = dict(_split(options["routes"], "=", "route"))
     if "add_headers" in options:
         options["add_headers"] = _split(options["add_headers"], ":", "add-header")
+    if "uplinks" in options:
+        options.update(_uplinks(options.pop("uplinks")))
     options["log_level"] = LEVELS[given.log_level]
     return options
 

@@ -63,14 +63,16 @@ class ClientOptions(Structure):
         ("rewrite_prefix", c_bool), ("kind", c_int), ("remote_port", c_uint16), ("proxy_protocol", c_bool),
         ("allow_ips", Strings), ("allow_ip_count", c_size_t), ("basic_auth", c_char_p), ("hostnames", Strings),
         ("hostname_count", c_size_t), ("handler", POINTER(Handler)), ("handler_user", c_void_p),
-        ("token_file", c_char_p), ("dev_state_dir", c_char_p),
+        ("token_file", c_char_p), ("dev_state_dir", c_char_p), ("uplinks_min", c_uint32), ("uplinks_max", c_uint32),
+        ("weight", c_uint32), ("health", c_char_p), ("health_interval_ms", c_uint64), ("health_timeout_ms", c_uint64),
+        ("health_failures", c_uint32), ("health_passes", c_uint32), ("connect_failures_max", c_uint32),
     ]
 
 
 class ClientStats(Structure):
     _fields_ = [("size", c_size_t), ("requests", c_uint64), ("requests_failed", c_uint64), ("active", c_uint64),
                 ("uplinks", c_uint64), ("bytes_to_origin", c_uint64), ("bytes_from_origin", c_uint64),
-                ("datagrams_dropped", c_uint64), ("http2_given_up", c_uint64)]
+                ("datagrams_dropped", c_uint64), ("http2_given_up", c_uint64), ("unhealthy", c_uint64)]
 
 
 class FrameWriter(Structure):

@@ -15,7 +15,8 @@ from ._abi import ClientEvent, ClientStats, EventCallback, LogCallback, UserCall
 from ._handler import Handler
 
 EVENTS_KEPT = 1024
-TYPES = {1: "registered", 2: "connected", 3: "ready", 4: "lost", 5: "retrying", 6: "draining", 7: "ended"}
+TYPES = {1: "registered", 2: "connected", 3: "ready", 4: "lost", 5: "retrying", 6: "draining", 7: "ended",
+         8: "unhealthy", 9: "healthy"}
 LEVELS = {0: logging.ERROR, 1: logging.WARNING, 2: logging.INFO, 3: logging.DEBUG}
 
 
@@ -45,6 +46,7 @@ class Stats:
     bytes_from_origin: int
     datagrams_dropped: int  # udp
     http2_given_up: int  # HTTP/2 connections that were ended for what the peer did too much of
+    unhealthy: int  # 1 while the origin fails and no requests are taken
 
 
 # ---- What C calls: on the loop's thread. These live as long as the process. ----

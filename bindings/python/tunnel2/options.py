@@ -49,6 +49,15 @@ class Options(TypedDict, total=False):
     retry_min: float  # reconnecting: the upper bound of the first delay
     retry_max: float  # and of the last
     concurrent_max: int  # requests at once on one uplink; the entry answers 503 to more
+    uplinks_min: int  # to each entry, always; 1
+    uplinks_max: int  # and as many while they are busy; 1
+    weight: int  # of each uplink, beside others of the session: 1 to 1000; 100
+    health: str  # "/path", asked of the origin, or "connect": while that fails no requests are taken
+    health_interval: float  # from one time to the next; 10
+    health_timeout: float  # for the answer; 5
+    health_failures: int  # in a row, until it is out; 3
+    health_passes: int  # in a row, until it is back; 2
+    connect_failures_max: int  # connections to the origin that fail in a row, until it is out; 0: never; 5
     log_level: int  # of the module logging; none: that of the logger "tunnel2" when the tunnel opens
     timeout: float | None  # until it is published; 30; None: as long as it takes
     drain_timeout: float  # for what is under way when a `with` block is left; 5
@@ -147,6 +156,11 @@ _SCALARS: dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "connect_timeout": ("connect_timeout_ms", _milliseconds), "retry_min": ("retry_min_ms", _milliseconds),
     "response_timeout": ("response_timeout_ms", _milliseconds), "retry_max": ("retry_max_ms", _milliseconds),
     "concurrent_max": ("concurrent_max", _number(32)),
+    "uplinks_min": ("uplinks_min", _number(32)), "uplinks_max": ("uplinks_max", _number(32)),
+    "weight": ("weight", _number(32)), "health": ("health", _text),
+    "health_interval": ("health_interval_ms", _milliseconds), "health_timeout": ("health_timeout_ms", _milliseconds),
+    "health_failures": ("health_failures", _number(32)), "health_passes": ("health_passes", _number(32)),
+    "connect_failures_max": ("connect_failures_max", _number(32)),
 }
 
 # The list, and its count.

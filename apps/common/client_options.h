@@ -1,0 +1,23 @@
+/* The options of tunnelc. */
+#ifndef T2_COMMON_CLIENT_OPTIONS_H
+#define T2_COMMON_CLIENT_OPTIONS_H
+
+#include <common/dev.h>
+#include <tunnel2/client.h>
+
+#define T2_APP_CLIENT_ROWS 32 /* of the table, at most */
+
+typedef struct t2_app_client {
+  t2_client_options options;
+  const char *token_file, *password_file;
+  t2_cli_list routes, added, removed, allowed, hostnames;
+  unsigned remote_port, weight, failures, passes, connect_failures;
+  const char *uplinks; /* "N" or "auto" */
+} t2_app_client;
+
+/* Sets the defaults and writes the rows to table: how many. What `client` holds outlives the table. */
+size_t t2_app_client_table(t2_app_client *client, t2_cli_option table[T2_APP_CLIENT_ROWS]);
+/* After the command line was read, as the calls of dev.h: completes the options. What is wrong is noted. */
+void t2_app_client_complete(t2_app *app, t2_app_client *client);
+
+#endif
