@@ -26,8 +26,8 @@ int t2_h1_pool_new(t2_h1_pool **out, t2_loop *loop, const t2_h1_pool_options *op
 /* A leg for one request, to be given to t2_exchange_connect at once: its `head` takes an idle connection or
  * dials. Never NULL; failures are the exchange's, at T2_AT_ORIGIN. */
 t2_leg *t2_h1_pool_leg(t2_h1_pool *pool);
-/* on_dialled is told of each dial from here on: 0, or why there is no connection. */
-void t2_h1_pool_on_dialled(t2_h1_pool *pool, void (*on_dialled)(int err, void *user), void *user);
+/* `told` hears of each dial from here on: 0, or why there is no connection. */
+void t2_h1_pool_on_dialled(t2_h1_pool *pool, void (*told)(int err, void *user), void *user);
 /* Takes over a connection to the origin that somebody else has opened; closes it when there is no memory. */
 void t2_h1_pool_adopt(t2_h1_pool *pool, t2_conn *conn);
 /* Connections without and with an exchange. */

@@ -52,7 +52,7 @@ int t2_h2_pool_new(t2_h2_pool **out, t2_proxy *proxy, const t2_h2_pool_options *
  * at T2_AT_ORIGIN. */
 t2_leg *t2_h2_pool_leg(t2_h2_pool *pool);
 /* As t2_h1_pool_on_dialled, where a connection is one whose SETTINGS have come. */
-void t2_h2_pool_on_dialled(t2_h2_pool *pool, void (*on_dialled)(int err, void *user), void *user);
+void t2_h2_pool_on_dialled(t2_h2_pool *pool, void (*told)(int err, void *user), void *user);
 /* Connections that have been dialled and are not closed; requests that wait. */
 size_t t2_h2_pool_connections(const t2_h2_pool *pool);
 size_t t2_h2_pool_waiting(const t2_h2_pool *pool);

@@ -43,8 +43,8 @@ int t2_origin_new(t2_origin **out, t2_proxy *proxy, const t2_origin_options *opt
 /* A leg for one request, to be given to t2_exchange_connect at once. Never NULL; failures are the exchange's,
  * at T2_AT_ORIGIN. */
 t2_leg *t2_origin_leg(t2_origin *origin);
-/* on_dialled is told of each connection that is dialled from here on: 0, or why there is none. */
-void t2_origin_on_dialled(t2_origin *origin, void (*on_dialled)(int err, void *user), void *user);
+/* `told` hears of each connection that is dialled from here on: 0, or why there is none. */
+void t2_origin_on_dialled(t2_origin *origin, void (*told)(int err, void *user), void *user);
 /* Closes all connections, failing exchanges under way with T2_ERR_CANCELLED. */
 void t2_origin_close(t2_origin *origin);
 

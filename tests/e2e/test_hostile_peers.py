@@ -8,6 +8,7 @@ import pytest
 
 import ptth_client
 from api import call, register
+from fake_entry import FakeEntry
 from h2_hostile import BAD_FIELDS, FLOODS, Caller, RstStreamFrame, Server, head
 from h2wire import ENHANCE_YOUR_CALM, H2, PROTOCOL_ERROR, flood
 from hyperframe.frame import SettingsFrame
@@ -143,34 +144,6 @@ def test_tunnel_client_s_malformed_heads_are_reset(shared):
 
 
 # ---- Uplinks: tunnelc is the server ----
-
-class FakeEntry:
-    """An entry that tunneld knows of, whose uplinks are the test's."""
-
-    def __init__(self, site):
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(site.folder / "server.pem", site.folder / "server-key.pem")
-        self.context.set_alpn_protocols(["http/1.1"])
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(30)
-        url = "https://127.0.0.1:%d" % self.listener.getsockname()[1]
-        answer = call(site, "POST", "/v1/entries", {"id": "fake", "uplink": url, "public": "http://127.0.0.1:1",
-                                                    "domain": "localhost"}, token=site.token_of("gate"))
-        assert answer.status == 201, answer
-
-    def accept(self):
-        sock = None
-        while not sock:  # those that waited have given up, perhaps
-            try:
-                sock = self.context.wrap_socket(self.listener.accept()[0], server_side=True)
-            except (ssl.SSLError, ConnectionError):
-                pass
-        request = b""
-        while b"\r\n\r\n" not in request:
-            request += sock.recv(4096)
-        sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ptth\r\nALPN: h2\r\n\r\n")
-        return Caller(sock)
-
 
 @pytest.fixture(scope="module")
 def faked(tmp_path_factory, shared_origin):

@@ -1,12 +1,16 @@
 """Several uplinks to an entry, from one client and from several: they come, go and come back, and no request is lost."""
+import re
 import signal
 import time
 
 import pytest
 
+from fake_entry import FakeEntry
+from h2_hostile import RstStreamFrame, head
+from hyperframe.frame import DataFrame, GoAwayFrame, SettingsFrame
 from load import Load
 from origin import Origin
-from programs import wait_until
+from programs import Site, wait_until
 from wire import Client, ask
 
 ROLLING_SECONDS = 15
@@ -81,31 +85,6 @@ def test_an_entry_that_takes_no_more_leaves_those_there_are(site, entry, origin)
     assert ask(site.public, "GET", site.path("/echo")).status == 200
 
 
-def test_an_uplink_that_the_entry_lets_go_is_dialled_again_at_once(site, entry, origin):
-    """The entry drains, and another takes its place, while an answer is under way on the old one."""
-    site.session = "main"
-    client = site.tunnelc(origin.target, "--uplinks", "2", session="main")
-    wait_until(lambda: len(ups(client)) == 2, "two uplinks")
-    with Client(site.public) as public:
-        public.request("GET", site.path("/gate/old"))
-        pieces = public.pieces(public.final_head())
-        assert next(pieces) == b"before;"
-        mark = client.mark()
-        addresses = {"public": "%s:%d" % entry.public, "uplink": "%s:%d" % entry.uplink}
-        entry.signal()
-        entry.event("draining")
-        client.event("lost", after=mark)
-        site.proxyentry(**addresses)
-        begun = time.monotonic()
-        wait_until(lambda: len(ups(client, mark)) == 2, "two new uplinks")
-        assert time.monotonic() - begun < 2
-        assert ask(site.public, "GET", site.path("/echo")).status == 200
-        assert entry.process.poll() is None
-        origin.gate("old").set()
-        assert b"".join(pieces) == b"after"
-    assert entry.wait() == 0
-
-
 def test_uplinks_are_back_within_a_second_of_the_entrys_return(site, entry, origin):
     """However long it was away."""
     site.session = "main"
@@ -160,3 +139,99 @@ def test_a_second_signal_while_uplinks_drain_ends_at_once(site, entry, origin):
         client.signal(signal.SIGINT)
         client.expected_end = client.wait(10)
         assert client.expected_end in (0, 1)
+
+
+# ---- With an entry that is the test's ----
+
+STREAMS = SettingsFrame.MAX_CONCURRENT_STREAMS
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+def get(stream, path):
+    return head(stream, [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "x")], end=True)
+
+
+@pytest.fixture
+def faked(tmp_path):
+    site = Site(tmp_path, own=True)
+    site.tunneld()
+    site.fake = FakeEntry(site)
+    try:
+        yield site
+    finally:
+        site.fake.close()
+        site.close()
+
+
+def test_the_entry_hears_whose_the_uplink_is_and_what_it_weighs(faked, origin):
+    faked.tunnelc(origin.target, "--uplinks", "2", "--weight", "7", session="main", ready=False)
+    heads = [faked.fake.accept().request for _ in range(2)]
+    instances = {re.search(f"(?im)^tunnel2-instance: ({UUID})\r$", request).group(1) for request in heads}
+    assert len(instances) == 1  # of one process
+    assert all(re.search(r"(?im)^tunnel2-weight: 7\r$", request) for request in heads)
+
+
+def test_an_uplink_that_the_entry_lets_go_is_dialled_again_at_once(faked, origin):
+    """While an answer is under way on the old one."""
+    client = faked.tunnelc(origin.target, session="main", ready=False)
+    old = faked.fake.accept()
+    client.event("connected")
+    time.sleep(1)  # it was up for more than a moment
+    old.send(get(1, "/gate/old"))
+    assert old.until(DataFrame).data == b"before;"
+    mark = client.mark()
+    begun = time.monotonic()
+    old.send(GoAwayFrame(0, last_stream_id=0))
+    new = faked.fake.accept()
+    client.event("connected", after=mark)
+    assert time.monotonic() - begun < 1
+    client.event("lost", after=mark, entry="fake")
+    new.send(get(1, "/bytes/5"))
+    assert new.until(DataFrame)
+    assert not old.ended
+    origin.gate("old").set()
+    assert old.until(DataFrame, lambda frame: frame.data == b"after")
+    wait_until(lambda: old.ended, "the old one to end with its last answer")
+    new.send(get(3, "/bytes/5"))
+    assert new.until(DataFrame, lambda frame: frame.stream_id == 3)
+    assert not [event for event in client.events if event["event"] == "retrying"]
+
+
+def test_an_entry_that_lets_go_again_and_again_is_not_dialled_without_pause(faked, origin):
+    faked.tunnelc(origin.target, session="main", ready=False)
+    faked.fake.accept().send(GoAwayFrame(0, last_stream_id=0))
+    for _ in range(2):
+        begun = time.monotonic()
+        peer = faked.fake.accept()
+        assert 0.8 < time.monotonic() - begun < 4
+        peer.send(GoAwayFrame(0, last_stream_id=0))
+
+
+def test_requests_that_come_while_the_client_is_out_are_refused_before_the_origin_sees_them(faked, origin):
+    """So that an entry can give them to another: REFUSED_STREAM says that nothing was done."""
+    origin._do_health = lambda wire, sock, request, rest: origin._send(sock, origin.status, b"")
+    origin.status = 200
+    client = faked.tunnelc(origin.target, "--health", "/health", "--health-interval", "1", session="main", ready=False)
+    entry = faked.fake.accept()
+    entry.until(SettingsFrame, lambda frame: frame.settings.get(STREAMS) == 1000)
+    client.event("connected")
+    entry.send(get(1, "/gate/first"))
+    assert entry.until(DataFrame)
+    origin.status = 500
+    assert entry.until(SettingsFrame, lambda frame: frame.settings.get(STREAMS) == 0)
+    for stream in (3, 5):  # they crossed it: it is not acknowledged
+        entry.send(get(stream, "/echo/late"))
+        reset = entry.until(RstStreamFrame, lambda frame, stream=stream: frame.stream_id == stream)
+        assert reset.error_code == 7
+    assert not origin.requests_for("/late")
+    entry.send(SettingsFrame(0, flags=["ACK"]))
+    origin.gate("first").set()
+    assert entry.until(DataFrame, lambda frame: frame.data == b"after")  # what was under way is finished
+    origin.status = 200
+    client.event("healthy")
+    mark = len(entry.frames)
+    wait_until(lambda: any(isinstance(f, SettingsFrame) and f.settings.get(STREAMS) == 1000 for f in entry.frames[2:]),
+               "the client to take requests again")
+    entry.send(SettingsFrame(0, flags=["ACK"]), get(7, "/bytes/5"))
+    assert entry.until(DataFrame, lambda frame: frame.stream_id == 7), entry.frames[mark:]
+    assert not entry.ended

@@ -75,6 +75,45 @@ static t2_entry_options entry_options(void) {
   return options;
 }
 
+static void test_uplinks_weight_and_health_have_bounds(void **state) {
+  t2_client_options good = client_options(), options;
+  (void)state;
+  good.dev_state_dir = dir;
+  good.uplinks_min = good.uplinks_max = T2_CLIENT_UPLINKS_MAX;
+  good.weight = T2_CLIENT_WEIGHT_MAX;
+  good.health = "/health?deep";
+  good.health_interval_ms = good.health_timeout_ms = 1;
+  good.health_failures = good.health_passes = 1;
+  good.connect_failures_max = 0;
+  assert_int_equal(try_client(&good), 0);
+  const struct {
+    uint32_t min, max, weight, failures, passes;
+    uint64_t interval, timeout;
+    const char *health;
+  } bad[] = {
+      {0, 1, 1, 1, 1, 1, 1, "/"},    {2, 1, 1, 1, 1, 1, 1, "/"},       {1, 17, 1, 1, 1, 1, 1, "/"},
+      {1, 1, 0, 1, 1, 1, 1, "/"},    {1, 1, 1001, 1, 1, 1, 1, "/"},    {1, 1, 1, 0, 1, 1, 1, "/"},
+      {1, 1, 1, 1, 0, 1, 1, "/"},    {1, 1, 1, 1, 1, 0, 1, "/"},       {1, 1, 1, 1, 1, 1, 0, "/"},
+      {1, 1, 1, 1, 1, 1, 1, "path"}, {1, 1, 1, 1, 1, 1, 1, "/a\r\nb"}, {1, 1, 1, 1, 1, 1, 1, ""},
+  };
+  for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    options = good;
+    options.uplinks_min = bad[i].min;
+    options.uplinks_max = bad[i].max;
+    options.weight = bad[i].weight;
+    options.health_failures = bad[i].failures;
+    options.health_passes = bad[i].passes;
+    options.health_interval_ms = bad[i].interval;
+    options.health_timeout_ms = bad[i].timeout;
+    options.health = bad[i].health;
+    assert_int_equal(try_client(&options), T2_ERR_INVALID);
+  }
+  options = good;
+  options.origin = "files:/tmp";
+  assert_int_equal(try_client(&options), T2_ERR_INVALID);
+  assert_string_equal(detail, "health: there is no origin to ask at this path");
+}
+
 static void test_client_finds_token_and_ca(void **state) {
   t2_client_options options = client_options();
   assert_int_equal(try_client(&options), T2_ERR_INVALID);
@@ -167,8 +206,11 @@ static void test_each_allocation_may_fail(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      in_dir(test_client_finds_token_and_ca), in_dir(test_client_is_drained_once_and_not_started_after),
-      in_dir(test_entry_finds_its_token),     in_dir(test_shorter_struct_has_none_of_them),
+      in_dir(test_uplinks_weight_and_health_have_bounds),
+      in_dir(test_client_finds_token_and_ca),
+      in_dir(test_client_is_drained_once_and_not_started_after),
+      in_dir(test_entry_finds_its_token),
+      in_dir(test_shorter_struct_has_none_of_them),
       in_dir(test_each_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
