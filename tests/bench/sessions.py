@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""What idle sessions cost, and how long they take to come back when their entry is started anew.
+
+    tests/bench/sessions.py [COUNT]        with the release build
+
+Prints resident memory of tunneld and proxyentry per session, and the time of the first attaching (full TLS handshakes) and of the
+second (resumed ones), both with how a request of a session that stays is answered meanwhile.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+os.environ.setdefault("T2_BIN", str(ROOT / "build/release/bin"))
+
+from metrics import Metrics  # noqa: E402
+from programs import ROOT as _ROOT, Site  # noqa: E402
+
+BUILD = ROOT / "build/release"
+
+
+def compile_sessions(folder):
+    program = Path(folder) / "sessions"
+    subprocess.run(["cc", "-O2", "-std=gnu11", ROOT / "tests/bench/sessions.c", f"-I{_ROOT}/include", f"-I{BUILD}/include",
+                    f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ltunnel2", "-luv", "-o", program], check=True)
+    return program
+
+
+def await_line(process, word):
+    for line in process.stdout:
+        if line.split()[0] == word:
+            return time.monotonic()
+    raise SystemExit("the sessions ended")
+
+
+def main(count):
+    folder = tempfile.mkdtemp(prefix="t2-sessions-")
+    program = compile_sessions(folder)
+    site = Site(folder, log_level="error")
+    site.tunneld()
+    entry = site.proxyentry()
+    public, uplink = ("%s:%d" % address for address in (entry.public, entry.uplink))
+    control = Metrics(site.programs[0])
+
+    def memory(metrics):
+        return metrics("process_resident_memory_bytes")
+
+    before = memory(control), memory(Metrics(entry))
+    began = time.monotonic()
+    sessions = subprocess.Popen([program, str(count), f"https://{site.control}", site.state], stdout=subprocess.PIPE, text=True)
+    took = await_line(sessions, "up") - began
+    time.sleep(2)
+    after = memory(control), memory(Metrics(entry))
+    print(f"{count} sessions registered and attached in {took:.1f} s")
+    for name, a, b in zip(("tunneld", "proxyentry"), before, after):
+        print(f"{name}: {a / 2**20:.1f} MiB before, {b / 2**20:.1f} MiB after: {(b - a) / count / 1024:.1f} KiB a session")
+    processor = Metrics(site.programs[0])("process_cpu_seconds_total")
+    entry.kill()
+    site.programs.remove(entry)
+    began = time.monotonic()
+    again = site.proxyentry(public=public, uplink=uplink)
+    up = time.monotonic()
+    took = await_line(sessions, "up") - up
+    used = Metrics(again)("process_cpu_seconds_total")
+    print(f"entry started anew in {up - began:.1f} s; all {count} back {took:.1f} s later, for {used:.1f} s of its processor time "
+          f"({used / count * 1000:.2f} ms a session); tunneld {Metrics(site.programs[0])('process_cpu_seconds_total') - processor:.1f} s")
+    sessions.terminate()
+    sessions.wait()
+    site.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
