@@ -1,10 +1,11 @@
 #include <common/metrics.h>
-#include <dirent.h>
 #include <proxy/metrics.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <tunnel2/version.h>
 #include <unistd.h>
+#include <uv.h>
 
 #define GAUGE(name, type, member, help)                                                                      \
   { name, NULL, help, T2_METRIC_GAUGE, offsetof(type, member) }
@@ -132,28 +133,24 @@ static void gauge(t2_buf *out, const char *name, const char *help, uint64_t valu
 
 /* /proc/self/statm: pages of the whole, and those in memory. */
 static void memory(t2_buf *out) {
-  unsigned long long whole = 0, resident = 0;
+  char line[128], *end = NULL;
   FILE *file = fopen("/proc/self/statm", "re");
   if (!file) return;
-  bool read = fscanf(file, "%llu %llu", &whole, &resident) == 2;
+  bool read = fgets(line, sizeof(line), file) != NULL;
   fclose(file);
-  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
   if (!read) return;
-  gauge(out, "process_virtual_memory_bytes", "Virtual memory.", whole * page);
-  gauge(out, "process_resident_memory_bytes", "Resident memory.", resident * page);
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  gauge(out, "process_virtual_memory_bytes", "Virtual memory.", strtoull(line, &end, 10) * page);
+  gauge(out, "process_resident_memory_bytes", "Resident memory.", strtoull(end, NULL, 10) * page);
 }
 
 static void descriptors(t2_buf *out) {
   struct rlimit limit;
-  uint64_t n = 0;
-  DIR *dir = opendir("/proc/self/fd");
-  if (dir) {
-    while (readdir(dir))
-      n++;
-    closedir(dir);
-    if (n > 3)
-      gauge(out, "process_open_fds", "Open descriptors.", n - 3); /* "." and "..", and the directory's own */
-  }
+  uv_fs_t listing;
+  int n = uv_fs_scandir(NULL, &listing, "/proc/self/fd", 0, NULL);
+  uv_fs_req_cleanup(&listing);
+  if (n > 0)
+    gauge(out, "process_open_fds", "Open descriptors.", (uint64_t)n - 1); /* without the directory's */
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
     gauge(out, "process_max_fds", "The most there may be.", (uint64_t)limit.rlim_cur);
 }

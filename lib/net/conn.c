@@ -258,6 +258,10 @@ void t2_conn_keepalive(t2_conn *conn, unsigned seconds) {
     (void)uv_tcp_keepalive(&conn->uv.tcp, 1, seconds);
 }
 
+void t2_conn_rest(t2_conn *conn) {
+  if (conn->tls && conn->state == CONN_OPEN && t2_conn_pending(conn) == 0) t2_tls_stream_rest(conn->tls);
+}
+
 /* ---- What is known of it ---- */
 
 t2_loop *t2_conn_loop(const t2_conn *conn) {

@@ -79,6 +79,9 @@ void t2_conn_keepalive(t2_conn *conn, unsigned seconds);
  * of another stream waits behind no more than that: what goes first is chosen late. */
 void t2_conn_share(t2_conn *conn);
 
+/* It has been silent for a while: gives back memory that it can do without until there is something again. */
+void t2_conn_rest(t2_conn *conn);
+
 t2_loop *t2_conn_loop(const t2_conn *conn);
 bool t2_conn_is_tls(const t2_conn *conn);
 /* The protocol ALPN chose, or empty. */

@@ -4,10 +4,13 @@
 #include <net/address.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <tunnel2/error.h>
+#include <unistd.h>
 
 #define RECORD_OVERHEAD 64 /* bytes a record adds at most: header, explicit nonce, tag, TLS 1.3's padding */
 #define DETAIL_MAX      512
+#define REST_FRONT      64 /* bytes of mbedTLS's buffers that are state: counter, header */
 
 /* The first byte of a record (RFC 8446, 5.1). */
 #define RECORD_FIRST 20
@@ -321,6 +324,32 @@ int t2_tls_stream_end(t2_tls_stream *s) {
 
 t2_buf *t2_tls_stream_output(t2_tls_stream *s) {
   return &s->out;
+}
+
+/* ---- Rest ---- */
+
+/* The pages that lie within; they read as zeros from then on. */
+static void give_back(unsigned char *buf, size_t from, size_t to) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t first = ((uintptr_t)buf + from + page - 1) / page * page;
+  uintptr_t end = ((uintptr_t)buf + to) / page * page;
+
+  if (first < end) (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
+/* mbedTLS can't do without its buffers, but between two records nothing is in them but a sequence number at
+ * the front of the first. */
+void t2_tls_stream_rest(t2_tls_stream *s) {
+  mbedtls_ssl_context *ssl = &s->ssl;
+
+#ifndef MBEDTLS_SSL_VARIABLE_BUFFER_LENGTH /* where they are as small as they can be */
+  if (ssl->handshake || !ssl->in_buf || !ssl->out_buf) return;
+  if (ssl->in_left || ssl->in_offt || ssl->out_left || t2_tls_stream_pending(s)) return;
+  give_back(ssl->in_buf, REST_FRONT, MBEDTLS_SSL_IN_CONTENT_LEN);
+  give_back(ssl->out_buf, REST_FRONT, MBEDTLS_SSL_OUT_CONTENT_LEN);
+#else
+  (void)ssl;
+#endif
 }
 
 /* ---- What was agreed on ---- */

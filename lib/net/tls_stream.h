@@ -35,6 +35,9 @@ int t2_tls_stream_handshake(t2_tls_stream *stream);
 int t2_tls_stream_read(t2_tls_stream *stream, uint8_t *out, size_t cap, size_t *n);
 /* Encrypts all of it, in records as full as can be: 0, T2_ERR_TLS, T2_ERR_NOMEM. */
 int t2_tls_stream_write(t2_tls_stream *stream, const uint8_t *bytes, size_t n);
+/* Nothing has come or gone for a while: gives memory back to the system that holds nothing now (most of
+ * mbedTLS's two buffers of 16 KiB), if the handshake is over. It comes back by itself when it is needed. */
+void t2_tls_stream_rest(t2_tls_stream *stream);
 /* Adds close_notify. */
 int t2_tls_stream_end(t2_tls_stream *stream);
 /* Ciphertext to send, whose taker consumes it. */

@@ -1,6 +1,8 @@
 #include <proxy/h2_conn_internal.h>
 #include <tunnel2/error.h>
 
+#define REST_MS 5000 /* without a byte: then it is idle */
+
 void t2_h2_conn_ping(t2_h2_conn *h2_conn) {
   if (t2_h2_ping(h2_conn->h2) == 0) h2_conn->pings++;
 }
@@ -76,6 +78,7 @@ void t2_h2_conn_on_timer(t2_timer *timer) {
     t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
     return;
   }
+  if (silent >= REST_MS) t2_conn_rest(h2_conn->conn);
   if (o->stuck_timeout_ms) reset_stuck(h2_conn, now);
   if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
       now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {

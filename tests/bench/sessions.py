@@ -20,6 +20,7 @@ os.environ.setdefault("T2_BIN", str(ROOT / "build/release/bin"))
 from metrics import Metrics  # noqa: E402
 from programs import ROOT as _ROOT, Site  # noqa: E402
 
+IDLE = 40  # seconds: what is silent for a while holds less
 BUILD = ROOT / "build/release"
 
 
@@ -53,7 +54,7 @@ def main(count):
     began = time.monotonic()
     sessions = subprocess.Popen([program, str(count), f"https://{site.control}", site.state], stdout=subprocess.PIPE, text=True)
     took = await_line(sessions, "up") - began
-    time.sleep(2)
+    time.sleep(IDLE)
     after = memory(control), memory(Metrics(entry))
     print(f"{count} sessions registered and attached in {took:.1f} s")
     for name, a, b in zip(("tunneld", "proxyentry"), before, after):

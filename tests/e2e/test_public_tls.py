@@ -11,7 +11,7 @@ import pytest
 
 import certificates
 from h2wire import H2
-from programs import run, wait_until
+from programs import address, run, wait_until
 from wire import Client, ask
 
 NAMES = {"exact": "DNS:main.example.test", "wild": "DNS:*.example.test", "first": "DNS:first.test,IP:127.0.0.1"}
@@ -358,3 +358,27 @@ def test_drain_covers_the_tls_listener(site, origin, pki):
         heads, content, _ = client.response(stream)
         assert content == b"before;after"
     assert site.entry.wait() == 0
+
+
+def test_sessions_are_resumed_after_a_restart(site, origin):
+    """So that a crowd that comes back all at once costs little."""
+    site.tunneld()
+    entry = site.proxyentry("--public-tls", "localhost:0")
+    context = ssl.create_default_context(cafile=site.ca)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # its ticket is there at the end of the handshake
+
+    def handshake(session=None):
+        at = address(entry.ready["public_tls"])
+        with socket.create_connection(at, timeout=20) as sock:
+            with context.wrap_socket(sock, server_hostname="localhost", session=session) as tls:
+                return tls.session, tls.session_reused
+
+    session, reused = handshake()
+    assert not reused
+    entry.stop()
+    entry = site.proxyentry("--public-tls", "localhost:0")
+    assert handshake(session)[1], "the same state directory"
+    entry.stop()
+    (site.state / "east-public-tickets").unlink()
+    entry = site.proxyentry("--public-tls", "localhost:0")
+    assert not handshake(session)[1], "without its keys it is a handshake like any other"

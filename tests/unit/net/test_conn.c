@@ -1,6 +1,8 @@
 #include "fixture.h"
 
 #include <base/file.h>
+#include <net/conn_internal.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/un.h>
 #include <tunnel2/error.h>
@@ -268,6 +270,23 @@ static void test_loop_that_closes_waits_for_no_linger(void **state) {
   test_pair_close(&pair);
 }
 
+static int option_of(t2_conn *conn, int level, int name) {
+  uv_os_fd_t fd;
+  int value = 0;
+  socklen_t n = sizeof(value);
+  assert_int_equal(uv_fileno(&conn->uv.handle, &fd), 0);
+  assert_int_equal(getsockopt(fd, level, name, &value, &n), 0);
+  return value;
+}
+
+static void test_what_many_share_waits_here_and_not_in_the_kernel(void **state) {
+  (void)state;
+  t2_conn *conn = pair.client.conn;
+  t2_conn_share(conn);
+  assert_int_equal(option_of(conn, IPPROTO_TCP, TCP_NOTSENT_LOWAT), T2_CONN_UNSENT_MAX);
+  assert_true(option_of(conn, SOL_SOCKET, SO_RCVBUF) <= 256 * 1024); /* the loopback is near */
+}
+
 static void test_reset_is_seen(void **state) {
   test_peer_send(&pair.client, "half an ans");
   RUN_UNTIL(&tl, t2_buf_len(&pair.server.in) > 0);
@@ -431,6 +450,7 @@ int main(void) {
       BOTH(test_finish_after_both_have_ended_closes_at_once),
       {"test_loop_that_closes_waits_for_no_linger", test_loop_that_closes_waits_for_no_linger, open_clear,
        NULL, NULL},
+      BOTH(test_what_many_share_waits_here_and_not_in_the_kernel),
       BOTH(test_reset_is_seen),
       BOTH(test_close_in_a_callback_is_the_last_of_it),
       BOTH(test_nothing_is_read_after_close),

@@ -151,6 +151,25 @@ static void test_second_connection_resumes(void **state) {
   close_ends(&e);
 }
 
+static void test_a_stream_that_rests_goes_on_as_before(void **state) {
+  ends e;
+  open_ends(&e);
+  t2_tls_stream *early;
+  assert_int_equal(t2_tls_stream_new(&early, e.server_tls, T2_STR_NULL), 0);
+  t2_tls_stream_rest(early); /* before the handshake: nothing */
+  t2_tls_stream_free(early);
+  connect_and_read(&e, NAME);
+  for (int i = 0; i < 3; i++) {
+    t2_tls_stream_rest(e.client);
+    t2_tls_stream_rest(e.server);
+    assert_passes(e.client, e.server, "ping");
+    assert_passes(e.server, e.client, "pong");
+    t2_tls_stream_rest(e.server);
+    assert_passes(e.client, e.server, "more");
+  }
+  close_ends(&e);
+}
+
 static void test_session_of_one_name_is_not_used_for_another(void **state) {
   ends e;
   open_ends(&e);
@@ -505,6 +524,7 @@ int main(void) {
       cmocka_unit_test(test_client_without_alpn_is_accepted),
       cmocka_unit_test(test_names_addresses_and_wildcards_are_accepted),
       cmocka_unit_test(test_second_connection_resumes),
+      cmocka_unit_test(test_a_stream_that_rests_goes_on_as_before),
       cmocka_unit_test(test_session_of_one_name_is_not_used_for_another),
       cmocka_unit_test(test_server_that_does_not_know_the_session_gets_a_full_handshake),
       cmocka_unit_test(test_64_sessions_are_kept_the_latest_used),
