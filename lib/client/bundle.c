@@ -63,11 +63,15 @@ static void see_off(t2_bundle *bundle, t2_uplink *uplink) {
 
 static const t2_uplink_ops uplink_ops;
 
-static void watch(t2_bundle *bundle) {
-  if (bundle->started && !bundle->ending && t2_scale_moves(&bundle->scale))
-    t2_loop_timer_start(bundle->loop, &bundle->timer, T2_SCALE_LOOK_MS);
+static void look_again(t2_bundle *bundle) {
+  if (!bundle->ending) t2_loop_timer_start(bundle->loop, &bundle->timer, T2_SCALE_LOOK_MS);
 }
 
+static void watch(t2_bundle *bundle) {
+  if (bundle->started && t2_scale_moves(&bundle->scale)) look_again(bundle);
+}
+
+/* What it is told of a dial that fails at once may end the bundle. */
 static int add(t2_bundle *bundle, uint64_t delay_ms, char *detail, size_t size) {
   t2_uplink *uplink;
   int err = t2_uplink_new(&uplink, &bundle->options.uplink, &uplink_ops, bundle, detail, size);
@@ -101,10 +105,13 @@ static void on_timer(t2_timer *timer) {
   if (wanted != bundle->n)
     t2_log_at(&bundle->loop->log, DEBUG, "client", "entry %s: %u uplinks are wanted, there are %u",
               bundle->entry, wanted, bundle->n);
-  while (bundle->n < wanted && add(bundle, 0, NULL, 0) == 0) {
+  while (bundle->n < wanted && !bundle->ending && add(bundle, 0, NULL, 0) == 0) {
   }
-  if (bundle->n > wanted) drop_one(bundle);
-  watch(bundle);
+  if (bundle->n > wanted && !bundle->ending) drop_one(bundle);
+  if (bundle->n < wanted)
+    look_again(bundle);
+  else
+    watch(bundle);
 }
 
 /* ---- Events of the uplinks ---- */
@@ -151,9 +158,8 @@ static void on_going(t2_uplink *uplink, void *user) {
                          .going = true};
   see_off(bundle, uplink);
   if (bundle->ending) return;
-  if (add(bundle, loss.delay_ms, NULL, 0))
-    t2_loop_timer_start(bundle->loop, &bundle->timer, T2_SCALE_LOOK_MS);
-  bundle->ops.on_lost(bundle, &loss, bundle->user);
+  if (add(bundle, loss.delay_ms, NULL, 0)) look_again(bundle);
+  if (!bundle->ending) bundle->ops.on_lost(bundle, &loss, bundle->user);
 }
 
 static void on_request(t2_uplink *uplink, t2_exchange *exchange, t2_head *head, bool end, void *user) {
