@@ -155,6 +155,10 @@ typedef struct t2_client_options {
   /* UNHEALTHY as well when so many connections for requests fail in a row, to the origin that health names,
    * or else to the only one; without health one connection that is made each second ends it. 0: never; 5. */
   uint32_t connect_failures_max;
+  /* Requests that have the same value of this cookie, or of this field, go to the same client of the session
+   * as long as it is there and has room: one of the two, HTTP alone; NULL: they go to whichever. */
+  const char *sticky_cookie;
+  const char *sticky_header; /* likewise */
 } t2_client_options;
 
 /* Sets every option to its default. */

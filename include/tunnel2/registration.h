@@ -94,6 +94,8 @@ typedef struct t2_registration_options {
   uint64_t retry_max_ms;             /* and the last's; 5,000 */
   t2_registration_event_cb on_event; /* may be NULL */
   void *user;                        /* given to on_event */
+  const char *sticky_cookie;         /* as in t2_client_options */
+  const char *sticky_header;         /* likewise */
 } t2_registration_options;
 
 /* Sets every option to its default. */

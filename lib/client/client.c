@@ -107,7 +107,7 @@ static int copy_options(t2_client *client, const t2_client_options *given) {
   options->token_file = options->dev_state_dir = NULL;
   options->routes = options->add_headers = options->remove_headers = options->allow_ips = NULL;
   options->hostnames = NULL;
-  options->basic_auth = NULL;
+  options->basic_auth = options->sticky_cookie = options->sticky_header = NULL;
   bool whole = options->server && options->token && (options->session || !given->session) &&
                (options->host_header || !given->host_header) && (options->health || !given->health);
   return whole ? 0 : T2_ERR_NOMEM;

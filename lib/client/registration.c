@@ -291,6 +291,8 @@ static int read_terms(t2_registration *registration, char *detail, size_t size) 
       .basic_auth = o->basic_auth,
       .hostnames = o->hostnames,
       .hostname_count = o->hostname_count,
+      .sticky_cookie = o->sticky_cookie,
+      .sticky_header = o->sticky_header,
   };
   return t2_terms_make(&registration->terms, &texts, detail, size);
 }
@@ -344,6 +346,7 @@ static int open_all(t2_registration *registration, char *detail, size_t size) {
 static void forget_strings(t2_registration_options *o) {
   o->server = o->token = o->session = o->ca_file = o->basic_auth = NULL;
   o->allow_ips = o->hostnames = NULL;
+  o->sticky_cookie = o->sticky_header = NULL;
 }
 
 int t2_registration_new(t2_registration **out, uv_loop_t *uv, const t2_registration_options *given,

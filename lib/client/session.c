@@ -316,6 +316,8 @@ int t2_client_read_terms(t2_client *client, const t2_client_options *options, ch
       .basic_auth = options->basic_auth,
       .hostnames = options->hostnames,
       .hostname_count = options->hostname_count,
+      .sticky_cookie = options->sticky_cookie,
+      .sticky_header = options->sticky_header,
   };
   return t2_terms_make(&client->terms, &texts, detail, size);
 }

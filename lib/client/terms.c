@@ -38,10 +38,25 @@ static int read_hostnames(const t2_terms_texts *texts, t2_terms *terms, char *de
   return 0;
 }
 
+static int read_sticky(const t2_terms_texts *texts, t2_terms *terms, char *detail, size_t size) {
+  const char *name = texts->sticky_cookie ? texts->sticky_cookie : texts->sticky_header;
+  if (!name) return 0;
+  if (texts->kind != T2_KIND_HTTP)
+    return t2_detail(detail, size, T2_ERR_INVALID, "stickiness is for HTTP sessions alone");
+  if (texts->sticky_cookie && texts->sticky_header)
+    return t2_detail(detail, size, T2_ERR_INVALID, "sticky by a cookie or by a header: one of them is taken");
+  if (t2_terms_set_sticky(terms, texts->sticky_cookie ? T2_STICKY_COOKIE : T2_STICKY_HEADER, t2_str_c(name)))
+    return 0;
+  return t2_detail(detail, size, T2_ERR_INVALID,
+                   "sticky by \"%.80s\": that is no name, or one of more than %d bytes", name,
+                   T2_STICKY_NAME_MAX);
+}
+
 int t2_terms_make(t2_terms *terms, const t2_terms_texts *texts, char *detail, size_t size) {
   memset(terms, 0, sizeof(*terms));
   int err = read_allowed(texts, terms, detail, size);
   if (err == 0) err = read_hostnames(texts, terms, detail, size);
+  if (err == 0) err = read_sticky(texts, terms, detail, size);
   if (err || !texts->basic_auth) return err;
   if (texts->kind != T2_KIND_HTTP)
     return t2_detail(detail, size, T2_ERR_INVALID, "user and password are for HTTP sessions alone");

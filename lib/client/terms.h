@@ -14,6 +14,7 @@ typedef struct t2_terms_texts {
   const char *basic_auth;
   const char *const *hostnames;
   size_t hostname_count;
+  const char *sticky_cookie, *sticky_header; /* one of them, or none */
 } t2_terms_texts;
 
 /* 0; T2_ERR_INVALID with a sentence in detail; T2_ERR_NOMEM. */

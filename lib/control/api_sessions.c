@@ -51,9 +51,12 @@ static const char *read_terms(const json_t *content, asked *a) {
     return "\"allow\" is 1 to 16 addresses or prefixes, such as \"192.0.2.0/24\"";
   if (wrong && strcmp(wrong, "hostnames") == 0)
     return "\"hostnames\" is 1 to 8 host names in lower case, such as \"www.example.com\"";
+  if (wrong && strcmp(wrong, "sticky") == 0)
+    return "\"sticky\" is \"cookie:NAME\" or \"header:NAME\", with a name of 63 bytes at most";
   if (wrong) return "\"basic_auth\" is ROUNDS.SALT.HASH of PBKDF2-HMAC-SHA256";
   if (a->kind != T2_KIND_HTTP && a->terms.password.rounds)
     return "\"basic_auth\" is for \"kind\" \"http\" alone";
+  if (a->kind != T2_KIND_HTTP && a->terms.sticky) return "\"sticky\" is for \"kind\" \"http\" alone";
   if (t2_kind_has_port(a->kind) && a->terms.hostname_count)
     return "\"hostnames\" is for \"kind\" \"http\" and \"tls\" alone";
   if (a->kind == T2_KIND_TLS && a->terms.hostname_count == 0)

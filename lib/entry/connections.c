@@ -40,7 +40,7 @@ int t2_entry_connect(t2_entry *entry, t2_entry_session *session, t2_conn *conn, 
   bool admitted = !session->guard || t2_guard_admits(session->guard, t2_conn_peer_host(conn));
   bool full = admitted && (entry->tcp.count >= entry->options.connections_max ||
                            t2_entry_admit(entry, session, &wait_ms) != 0);
-  t2_leg *up = full || !admitted ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  t2_leg *up = full || !admitted ? NULL : t2_uplinks_pick(&entry->uplinks, session, NULL);
   if (!up) {
     *why = !admitted               ? "not from its address"
            : full                  ? "there are as many as there may be"

@@ -186,7 +186,7 @@ static flow *open_flow(t2_entry *entry, t2_entry_session *session, t2_udp *udp, 
   uint64_t wait_ms;
   int err = t2_entry_admit(entry, session, &wait_ms);
   if (err == T2_ERR_LIMIT) return NULL;
-  t2_leg *up = err ? NULL : t2_uplinks_pick(&entry->uplinks, session);
+  t2_leg *up = err ? NULL : t2_uplinks_pick(&entry->uplinks, session, NULL);
   if (!up) {
     make_way(entry, session);
     return NULL;

@@ -147,7 +147,7 @@ static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_
 static void pass_to_an_uplink(t2_entry *entry, const t2_server_request *request, t2_entry_session *session,
                               const t2_route *route) {
   t2_uplinks *uplinks = &entry->uplinks;
-  t2_leg *leg = t2_waiting_count(session) ? NULL : t2_uplinks_pick(uplinks, session);
+  t2_leg *leg = t2_waiting_count(session) ? NULL : t2_uplinks_pick(uplinks, session, &request->head->fields);
   if (leg)
     pass_on(entry, request, session, route, leg, false);
   else if (t2_waiting_may(uplinks, session))

@@ -1,6 +1,7 @@
 #include <base/file.h>
 #include <base/random.h>
 #include <entry/load.h>
+#include <entry/sticky.h>
 #include <entry/uplinks.h>
 #include <http/ptth.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@ struct t2_entry_uplink {
   t2_entry_session *session;
   t2_h2_conn *h2;
   bool up;           /* the client's SETTINGS have come */
+  uint64_t instance; /* a number for its client's process */
   uint32_t weight;   /* of the session's requests, relative to its other uplinks */
   int64_t issued_at; /* its ticket */
   char ticket_id[sizeof(((t2_ticket *)0)->id)];
@@ -43,6 +45,16 @@ void t2_uplinks_fini(t2_uplinks *uplinks) {
 }
 
 /* ---- Up, and gone ---- */
+
+/* xorshift64*: quick, and good enough to spread load. */
+static uint64_t next_random(t2_uplinks *uplinks) {
+  uint64_t x = uplinks->random | 1;
+  x ^= x >> 12;
+  x ^= x << 25;
+  x ^= x >> 27;
+  uplinks->random = x;
+  return x * 0x2545f4914f6cdd1dull >> 32;
+}
 
 static void note_weights(t2_entry_session *session) {
   session->heaviest = 0;
@@ -115,6 +127,9 @@ static int add(t2_uplinks *uplinks, const t2_ticket *ticket, const t2_head *head
   uplink->owner = uplinks;
   uplink->weight = t2_load_weight(said(head, T2_PTTH_WEIGHT));
   note_weights(uplink->session);
+  t2_str instance = said(head, T2_PTTH_INSTANCE);
+  uplink->instance =
+      instance.n ? t2_sticky_hash(instance) : next_random(uplinks) << 32 ^ next_random(uplinks);
   uplink->issued_at = ticket->issued_at;
   memcpy(uplink->ticket_id, ticket->id, sizeof(uplink->ticket_id));
   t2_list_push_back(&uplinks->list, &uplink->node);
@@ -276,16 +291,6 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request
 
 /* ---- Use ---- */
 
-/* xorshift64*: quick, and good enough to spread load. */
-static uint64_t next_random(t2_uplinks *uplinks) {
-  uint64_t x = uplinks->random | 1;
-  x ^= x >> 12;
-  x ^= x << 25;
-  x ^= x >> 27;
-  uplinks->random = x;
-  return x * 0x2545f4914f6cdd1dull >> 32;
-}
-
 static t2_load load_of(const t2_entry_uplink *uplink) {
   return (t2_load){.room = uplink->up ? t2_h2_conn_capacity(uplink->h2) : 0,
                    .active = uplink->up ? t2_h2_conn_active(uplink->h2) : 0,
@@ -321,8 +326,31 @@ static const t2_entry_uplink *best_of_all(const t2_entry_session *session) {
   return best;
 }
 
-t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session) {
+/* Of the clients that can take it, the one that the value fits best; of its uplinks the less busy. */
+static t2_leg *pick_by_value(const t2_entry_session *session, t2_str value) {
+  const t2_entry_uplink *best = NULL;
+  uint64_t hash = t2_sticky_hash(value), best_fit = 0;
+  t2_load best_load = {0};
+  for (size_t i = 0; i < session->uplink_count; i++) {
+    const t2_entry_uplink *uplink = session->uplinks[i];
+    t2_load load = load_of(uplink);
+    uint64_t fit = t2_sticky_fit(hash, uplink->instance);
+    if (!t2_load_is_good(&load) || (best && fit < best_fit)) continue;
+    if (best && fit == best_fit && !t2_load_prefers(&best_load, &load)) continue;
+    best = uplink;
+    best_fit = fit;
+    best_load = load;
+  }
+  return best ? leg_on(best) : NULL;
+}
+
+t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields) {
   size_t n = session->uplink_count;
+  if (n > 1 && fields && session->guard && session->guard->terms.sticky) {
+    t2_str value = t2_sticky_value(&session->guard->terms, fields);
+    t2_leg *leg = value.n ? pick_by_value(session, value) : NULL;
+    if (leg) return leg;
+  }
   if (n == 0) return NULL;
   if (n == 1) return leg_on(session->uplinks[0]);
   size_t first = draw(uplinks, session), second = next_random(uplinks) % (n - 1);

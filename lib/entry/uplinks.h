@@ -43,10 +43,11 @@ void t2_uplinks_fini(t2_uplinks *uplinks);
 
 /* A request on the uplink listener: opens an uplink, or refuses. */
 void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request);
-/* The leg for one more request of the session: on the less busy of two uplinks taken at random, each by its
+/* The leg for one more request of the session: by the value that its terms name, if these fields (NULL: there
+ * are none) have it (sticky.h); else on the less busy of two uplinks taken at random, each by its
  * weight; one that does not answer PINGs only when there is no other. NULL when none has room.
  */
-t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session);
+t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields);
 /* Notes what was revoked, and closes the uplinks it covers. */
 void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message);
 /* GOAWAY on all of them; no more are opened. */

@@ -40,9 +40,10 @@ static void dispatch(t2_flushable *flushable) {
   t2_leg *leg;
   t2_entry_session_begin(sessions, session);
   for (size_t n = waiting->queue.count; n && waiting->queue.count; n--) {
-    leg = t2_uplinks_pick(waiting->uplinks, session);
+    t2_place *place = t2_queue_first(&waiting->queue);
+    leg = t2_uplinks_pick(waiting->uplinks, session, &place->request.head->fields);
     if (!leg) break;
-    give(t2_queue_first(&waiting->queue), leg);
+    give(place, leg);
   }
   t2_entry_session_end(sessions, session);
 }

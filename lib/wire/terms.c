@@ -90,10 +90,35 @@ bool t2_hostname_valid(t2_str s) {
   return label > 0 && dots > 0 && named;
 }
 
+/* ---- What requests are told by ---- */
+
+bool t2_terms_set_sticky(t2_terms *terms, t2_sticky by, t2_str name) {
+  if (name.n == 0 || name.n > T2_STICKY_NAME_MAX) return false;
+  for (size_t i = 0; i < name.n; i++) {
+    char c = name.p[i];
+    bool capital = c >= 'A' && c <= 'Z';
+    if (!is_letter(c) && !is_digit(c) && !capital && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
+      return false;
+    terms->sticky_name[i] = capital && by == T2_STICKY_HEADER ? (char)(c + ('a' - 'A')) : c;
+  }
+  terms->sticky_name[name.n] = '\0';
+  terms->sticky = by;
+  return true;
+}
+
+static bool read_sticky(t2_str text, t2_terms *terms) {
+  static const t2_str kinds[] = {[T2_STICKY_COOKIE] = {"cookie:", 7}, [T2_STICKY_HEADER] = {"header:", 7}};
+  for (t2_sticky by = T2_STICKY_COOKIE; by <= T2_STICKY_HEADER; by++)
+    if (text.p && t2_str_starts(text, kinds[by]))
+      return t2_terms_set_sticky(terms, by, t2_str_of(text.p + kinds[by].n, text.n - kinds[by].n));
+  return false;
+}
+
 /* ---- All of them ---- */
 
 bool t2_terms_empty(const t2_terms *terms) {
-  return terms->allow_count == 0 && terms->password.rounds == 0 && terms->hostname_count == 0;
+  return terms->allow_count == 0 && terms->password.rounds == 0 && terms->hostname_count == 0 &&
+         terms->sticky == T2_STICKY_NONE;
 }
 
 static bool prefixes_equal(const t2_terms *a, const t2_terms *b) {
@@ -115,6 +140,7 @@ static bool hostnames_equal(const t2_terms *a, const t2_terms *b) {
 bool t2_terms_equal(const t2_terms *a, const t2_terms *b) {
   if (!prefixes_equal(a, b) || !hostnames_equal(a, b) || a->password.rounds != b->password.rounds)
     return false;
+  if (a->sticky != b->sticky || strcmp(a->sticky_name, b->sticky_name) != 0) return false;
   return a->password.rounds == 0 || (memcmp(a->password.salt, b->password.salt, T2_PASSWORD_SALT) == 0 &&
                                      memcmp(a->password.hash, b->password.hash, T2_PASSWORD_HASH) == 0);
 }
@@ -133,6 +159,9 @@ void t2_terms_write(const t2_terms *terms, const char *before, t2_buf *out) {
     t2_buf_printf(out, "%s\"%s\"", i ? "," : "", terms->hostnames[i]);
   }
   if (terms->hostname_count) t2_buf_append_c(out, "]");
+  if (terms->sticky)
+    t2_buf_printf(out, ",\"%ssticky\":\"%s:%s\"", before,
+                  terms->sticky == T2_STICKY_COOKIE ? "cookie" : "header", terms->sticky_name);
   if (terms->password.rounds == 0) return;
   t2_buf_printf(out, ",\"%sbasic_auth\":\"", before);
   write_password(&terms->password, out);
@@ -179,11 +208,12 @@ static bool read_hostnames(const json_t *list, t2_terms *terms) {
 }
 
 const char *t2_terms_read(const json_t *object, const char *before, t2_terms *terms) {
-  const json_t *password = member(object, before, "basic_auth");
+  const json_t *password = member(object, before, "basic_auth"), *sticky = member(object, before, "sticky");
 
   memset(terms, 0, sizeof(*terms));
   if (!read_allow(member(object, before, "allow"), terms)) return "allow";
   if (!read_hostnames(member(object, before, "hostnames"), terms)) return "hostnames";
   if (password && !read_password(text_of(password), &terms->password)) return "basic_auth";
+  if (sticky && !read_sticky(text_of(sticky), terms)) return "sticky";
   return NULL;
 }

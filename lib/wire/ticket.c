@@ -265,6 +265,7 @@ static const char *read_claims(const json_t *claims, t2_ticket *ticket) {
   if ((wrong = t2_terms_read(claims, TERMS, &ticket->terms)))
     return strcmp(wrong, "allow") == 0       ? "t2_allow"
            : strcmp(wrong, "hostnames") == 0 ? "t2_hostnames"
+           : strcmp(wrong, "sticky") == 0    ? "t2_sticky"
                                              : "t2_basic_auth";
   if (ticket->kind == T2_KIND_TLS && ticket->terms.hostname_count == 0) return "t2_hostnames";
   return NULL;

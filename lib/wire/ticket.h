@@ -34,7 +34,7 @@ typedef struct t2_ticket {
   uint32_t max_streams;                      /* claim "t2_max_streams": exchanges at once; 0: likewise */
   t2_kind kind;                              /* claim "t2_kind"; absent: "http" */
   uint16_t port;  /* claim "t2_port", of TCP and UDP sessions alone: the public port asked for; 0: any */
-  t2_terms terms; /* claims "t2_allow", "t2_basic_auth", "t2_hostnames" */
+  t2_terms terms; /* claims "t2_allow", "t2_basic_auth", "t2_hostnames", "t2_sticky" */
 } t2_ticket;
 
 /* Signs with the newest key and appends the compact JWT: 0, T2_ERR_STATE without a private key,

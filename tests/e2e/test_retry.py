@@ -355,6 +355,26 @@ def test_session_whose_client_is_gone_for_a_moment_is_waited_for(site, counting)
     assert waiting.wait().status == 200
 
 
+# ---- requests that belong together ----
+
+@pytest.mark.parametrize("option, line", [("--sticky-cookie", "Cookie: other=1; user={}"),
+                                          ("--sticky-header", "User: {}")])
+def test_requests_with_the_same_value_go_to_the_same_client(site, counting, origin, option, line):
+    site.all(counting, option, "user")
+    other = site.tunnelc(origin.target, option, "user", session="main")
+
+    def who(value):
+        before = len(origin.requests)
+        assert ask(site.public, "GET", site.path("/echo"), line.format(value)).status == 200
+        return len(origin.requests) > before
+
+    first = {value: who(value) for value in range(30)}
+    assert 0 < sum(first.values()) < 30  # both have some
+    assert all(who(value) == by_other for value, by_other in first.items() for _ in range(3))
+    other.kill()
+    assert not any(who(value) for value in first)  # each with whom there is
+
+
 # ---- an entry that has just started ----
 
 def restarted(site, *arguments):

@@ -43,6 +43,8 @@ class Options(TypedDict, total=False):
     allow_ips: Iterable[str]  # who of the public may ask: addresses and prefixes
     basic_auth: str | tuple[str, str]  # "user:password", asked of the public
     basic_auth_file: StrPath  # the same from the first line of it
+    sticky_cookie: str  # requests with the same value of it go to the same client, as long as it is there
+    sticky_header: str  # likewise, by a header field
     hostnames: Iterable[str]  # http, tls: names of one's own that point to the entry
     connect_timeout: float  # to the origin
     response_timeout: float  # from the end of a request to the head of its answer
@@ -161,6 +163,7 @@ _SCALARS: dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "health_interval": ("health_interval_ms", _milliseconds), "health_timeout": ("health_timeout_ms", _milliseconds),
     "health_failures": ("health_failures", _number(32)), "health_passes": ("health_passes", _number(32)),
     "connect_failures_max": ("connect_failures_max", _number(32)),
+    "sticky_cookie": ("sticky_cookie", _text), "sticky_header": ("sticky_header", _text),
 }
 
 # The list, and its count.

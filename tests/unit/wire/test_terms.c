@@ -137,8 +137,48 @@ static void test_what_is_malformed_is_named(void **state) {
     if (!wrong) print_error("taken: %s\n", text);
     assert_string_equal(wrong, "basic_auth");
   }
+  const char *sticky[] = {"1",
+                          "null",
+                          "\"\"",
+                          "\"id\"",
+                          "\"cookie:\"",
+                          "\"cookie:a b\"",
+                          "\"cookie:a\\u0000\"",
+                          "\"header:x;y\"",
+                          "\"query:x\"",
+                          "[\"cookie:id\"]"};
+  for (size_t i = 0; i < T2_COUNT_OF(sticky); i++) {
+    snprintf(text, sizeof(text), "{\"t2_sticky\":%s}", sticky[i]);
+    const char *wrong = read_text(text, &terms);
+    if (!wrong) print_error("taken: %s\n", text);
+    assert_string_equal(wrong, "sticky");
+  }
   assert_null(read_text("{\"t2_basic_auth\":\"1000." SALT "." HASH "\"}", &terms));
   assert_null(read_text("{\"t2_basic_auth\":\"20000." SALT "." HASH "\"}", &terms));
+}
+
+static void test_what_requests_are_told_by_has_a_bound(void **state) {
+  char name[T2_STICKY_NAME_MAX + 1];
+  t2_terms terms = {0}, again;
+  t2_buf out;
+  (void)state;
+  memset(name, 'X', sizeof(name));
+  assert_true(t2_terms_set_sticky(&terms, T2_STICKY_COOKIE, t2_str_of(name, T2_STICKY_NAME_MAX)));
+  assert_false(t2_terms_set_sticky(&terms, T2_STICKY_COOKIE, t2_str_of(name, T2_STICKY_NAME_MAX + 1)));
+  assert_int_equal(terms.sticky_name[0], 'X');
+  assert_true(t2_terms_set_sticky(&terms, T2_STICKY_HEADER, T2_STR("X-User")));
+  assert_string_equal(terms.sticky_name, "x-user");
+  assert_false(t2_terms_empty(&terms));
+  t2_buf_init(&out, NULL);
+  t2_buf_append_c(&out, "{\"x\":1");
+  t2_terms_write(&terms, "t2_", &out);
+  t2_buf_append_c(&out, "}");
+  assert_string_equal(t2_buf_cstr(&out), "{\"x\":1,\"t2_sticky\":\"header:x-user\"}");
+  assert_null(read_text(t2_buf_cstr(&out), &again));
+  assert_true(t2_terms_equal(&terms, &again));
+  again.sticky = T2_STICKY_COOKIE;
+  assert_false(t2_terms_equal(&terms, &again));
+  t2_buf_fini(&out);
 }
 
 int main(void) {
@@ -148,6 +188,7 @@ int main(void) {
       cmocka_unit_test(test_terms_are_read_back),
       cmocka_unit_test(test_names_at_the_bounds),
       cmocka_unit_test(test_what_is_malformed_is_named),
+      cmocka_unit_test(test_what_requests_are_told_by_has_a_bound),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
