@@ -137,16 +137,9 @@ static void test_what_is_malformed_is_named(void **state) {
     if (!wrong) print_error("taken: %s\n", text);
     assert_string_equal(wrong, "basic_auth");
   }
-  const char *sticky[] = {"1",
-                          "null",
-                          "\"\"",
-                          "\"id\"",
-                          "\"cookie:\"",
-                          "\"cookie:a b\"",
-                          "\"cookie:a\\u0000\"",
-                          "\"header:x;y\"",
-                          "\"query:x\"",
-                          "[\"cookie:id\"]"};
+  const char *sticky[] = {"1",           "null",           "\"\"",           "\"id\"",
+                          "\"cookie:\"", "\"cookie:a b\"", "\"cookie:a=b\"", "\"header:x;y\"",
+                          "\"query:x\"", "[\"cookie:id\"]"};
   for (size_t i = 0; i < T2_COUNT_OF(sticky); i++) {
     snprintf(text, sizeof(text), "{\"t2_sticky\":%s}", sticky[i]);
     const char *wrong = read_text(text, &terms);
