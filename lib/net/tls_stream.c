@@ -329,7 +329,7 @@ t2_buf *t2_tls_stream_output(t2_tls_stream *s) {
 /* ---- Rest ---- */
 
 /* The pages that lie within; they read as zeros from then on. */
-static void give_back(unsigned char *buf, size_t from, size_t to) {
+static void give_back(const unsigned char *buf, size_t from, size_t to) {
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   uintptr_t first = ((uintptr_t)buf + from + page - 1) / page * page;
   uintptr_t end = ((uintptr_t)buf + to) / page * page;
