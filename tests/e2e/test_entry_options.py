@@ -63,11 +63,15 @@ def test_content_that_nobody_takes_is_held_up_to_the_window(bounded):
         bounded.client.signal(signal.SIGSTOP)
         try:
             stream, sent, window = client.request(bounded.path("/echo"), "POST", end=False), 0, WINDOW
-            while window <= UPLINK_WINDOW + WINDOW // 2:  # there is an update for each half of the window
-                client.data(stream, bytes(window - sent))
-                sent = window
-                window += client.until(lambda f: isinstance(f, WindowUpdateFrame) and f.stream_id == stream).window_increment
-            client.data(stream, bytes(window - sent))
+            client.sock.settimeout(2)
+            try:
+                while True:  # there is an update for each half of the window, as long as what lies before the client takes some
+                    client.data(stream, bytes(window - sent))
+                    sent = window
+                    window += client.until(lambda f: isinstance(f, WindowUpdateFrame) and f.stream_id == stream).window_increment
+            except TimeoutError:
+                client.sock.settimeout(30)
+            assert sent <= UPLINK_WINDOW + 2 * WINDOW
             client.send(PingFrame(0, b"standing"))
             client.until(lambda f: isinstance(f, PingFrame) and f.opaque_data == b"standing")
             client.data(stream, b"!")
