@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <net/conn_internal.h>
+#include <net/listener_socket.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
 #include <unistd.h>
 #include <wire/detail.h>
 
-#define BACKLOG_DEFAULT           1024
+#define WAITING_MAX               1024 /* of those that a stop still accepts */
 #define HANDSHAKE_TIMEOUT_DEFAULT 10000
 #define STARVED_PAUSE_MS          100
 #define ACCEPTS_A_TURN            64 /* then others on the loop have theirs */
@@ -30,11 +31,15 @@ struct t2_listener {
   t2_list handed;  /* t2_conn that were handed over */
   t2_timer pause;
   bool starved; /* out of descriptors, and that was logged */
+  bool held;    /* t2_listener_hold */
+  bool stopped; /* t2_listener_stop: the socket is closed, or being closed */
+  bool polling; /* the poll handle has not closed yet */
   bool closing;
   uint16_t port;
   char address[T2_ADDRESS_TEXT];
-  t2_listener_close_cb on_close;
-  void *close_user;
+  t2_listener_close_cb on_close, on_opened; /* on_opened: after a stop */
+  t2_reapable reapable;
+  void *close_user, *opened_user;
 };
 
 /* ---- Accepting ---- */
@@ -45,18 +50,31 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 static void set_polling(t2_listener *listener) {
   bool full = listener->connections_max && listener->connections >= listener->connections_max;
 
-  if (listener->closing) return;
-  if (full || t2_timer_running(&listener->pause))
+  if (listener->closing || listener->stopped) return;
+  if (full || listener->held || t2_timer_running(&listener->pause))
     uv_poll_stop(&listener->poll);
   else
     uv_poll_start(&listener->poll, UV_READABLE, on_readable);
 }
 
+static void close_opening(t2_listener *listener, int err) {
+  T2_LIST_FOREACH(node, next, &listener->opening) {
+    t2_conn_close(T2_LIST_ENTRY(node, t2_conn, node), err);
+  }
+}
+
+/* Of a pause; after a stop, of what may still be opened. */
 static void on_pause_over(t2_timer *timer) {
-  set_polling(T2_CONTAINER_OF(timer, t2_listener, pause));
+  t2_listener *listener = T2_CONTAINER_OF(timer, t2_listener, pause);
+
+  if (listener->stopped)
+    close_opening(listener, T2_ERR_TIMEOUT);
+  else
+    set_polling(listener);
 }
 
 static void pause_accepting(t2_listener *listener, const char *why) {
+  if (listener->stopped) return;
   if (!listener->starved)
     t2_log_at(&listener->loop->log, WARN, "net", "%s: accepting pauses: %s", listener->address, why);
   listener->starved = true;
@@ -65,10 +83,21 @@ static void pause_accepting(t2_listener *listener, const char *why) {
   set_polling(listener);
 }
 
+/* After a stop, once nothing is being opened any more. */
+static void tell_opened(t2_listener *listener) {
+  t2_listener_close_cb cb = listener->on_opened;
+
+  if (!listener->stopped || !cb || !t2_list_empty(&listener->opening)) return;
+  listener->on_opened = NULL;
+  t2_loop_timer_stop(listener->loop, &listener->pause);
+  cb(listener->opened_user);
+}
+
 static void on_conn_gone(void *user) {
   t2_listener *listener = user;
 
   if (listener->connections-- == listener->connections_max) set_polling(listener);
+  tell_opened(listener);
 }
 
 static void let_out(t2_listener *listener, t2_conn *conn) {
@@ -77,9 +106,11 @@ static void let_out(t2_listener *listener, t2_conn *conn) {
   t2_conn_disown(conn);
 }
 
+/* The callee may close the listener, but that is not freed before the loop's next turn. */
 static void hand_over(t2_listener *listener, t2_conn *conn) {
   let_out(listener, conn);
   listener->on_accept(listener, conn, listener->user);
+  tell_opened(listener);
 }
 
 static void on_ready(t2_conn *conn, void *user) {
@@ -122,6 +153,7 @@ static void on_hello(t2_conn *conn, int err, t2_str server_name, void *user) {
   t2_conn_open(conn);
   let_out(listener, conn);
   listener->pass->on_passed(conn, err, server_name, listener->pass_user);
+  tell_opened(listener);
 }
 
 /* It is from whom its peer says. One too many of an address gets no word: that would cost more than it. */
@@ -213,60 +245,6 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
 
 /* ---- Opening ---- */
 
-static int parse_address(const char *text, t2_address *address, char *detail, size_t detail_size) {
-  t2_str host;
-  uint16_t port;
-  int err = text ? t2_str_hostport(t2_str_c(text), &host, &port) : T2_ERR_INVALID;
-
-  if (err == 0 && t2_str_eq_nocase(host, T2_STR("localhost"))) host = T2_STR("127.0.0.1");
-  if (err == 0) err = t2_address_parse(address, host, port);
-  if (err == 0) return 0;
-  return t2_detail(detail, detail_size, T2_ERR_INVALID,
-                   "%s is not an address to listen on, such as 127.0.0.1:8080 or [::1]:8080",
-                   text ? text : "nothing");
-}
-
-/* An IPv6 socket takes IPv4 too where it is for all addresses, whatever the system's default. */
-static int set_options(int fd, const t2_address *address, bool reuse_port) {
-  const int on = 1, off = 0;
-
-  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on))) return -errno;
-  if (reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))) return -errno;
-  if (address->any.sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)))
-    return -errno;
-  return 0;
-}
-
-/* The listening socket, or a negative errno. *address becomes the one bound. */
-static int open_socket(t2_address *address, const t2_listener_options *options) {
-  int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  socklen_t size = sizeof(*address);
-
-  if (fd < 0) return -errno;
-  int err = set_options(fd, address, options->reuse_port);
-  if (err == 0 && (bind(fd, &address->any, t2_address_size(address)) ||
-                   listen(fd, options->backlog ? (int)options->backlog : BACKLOG_DEFAULT) ||
-                   getsockname(fd, &address->any, &size)))
-    err = -errno;
-  if (err == 0) return fd;
-  close(fd);
-  return err;
-}
-
-static int error_of_open(int err) {
-  switch (err) {
-  case -EADDRINUSE:
-    return T2_ERR_CONFLICT;
-  case -EACCES:
-    return T2_ERR_FORBIDDEN;
-  case -ENOMEM:
-  case -ENOBUFS:
-    return T2_ERR_NOMEM;
-  default:
-    return T2_ERR_IO;
-  }
-}
-
 static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *options) {
   t2_listener *listener = t2_calloc(loop->mem, 1, sizeof(*listener));
 
@@ -288,29 +266,29 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
 
 int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
                     void *user, char *detail, size_t detail_size) {
-  t2_address address = {.in6 = {0}};
+  t2_listener_socket_state opened;
 
   *out = NULL;
-  int err = parse_address(options->address, &address, detail, detail_size);
+  int err = t2_listener_socket_open(&opened, options, detail, detail_size);
   if (err) return err;
   t2_listener *listener = listener_new(loop, options);
-  if (!listener) return t2_detail(detail, detail_size, T2_ERR_NOMEM, "%s: out of memory", options->address);
-  int fd = open_socket(&address, options);
-  err = fd < 0 ? fd : uv_poll_init(loop->uv, &listener->poll, fd);
+  err = listener ? uv_poll_init(loop->uv, &listener->poll, opened.fd) : UV_ENOMEM;
   if (err) {
-    if (fd >= 0) close(fd);
+    t2_listener_socket_drop(&opened);
     t2_free(loop->mem, listener);
-    return t2_detail(detail, detail_size, error_of_open(err), "cannot listen on %s: %s", options->address,
+    return t2_detail(detail, detail_size, t2_error_of_uv(err), "cannot listen on %s: %s", options->address,
                      uv_strerror(err));
   }
   t2_loop_hold(loop);
-  listener->fd = fd;
+  listener->fd = opened.fd;
+  listener->polling = true;
+  listener->held = options->held;
   listener->poll.data = listener;
   listener->tls = options->tls ? t2_tls_ref(options->tls) : NULL;
   listener->on_accept = cb;
   listener->user = user;
-  listener->port = t2_address_port(&address);
-  t2_address_format(&address, listener->address);
+  listener->port = t2_address_port(&opened.address);
+  t2_address_format(&opened.address, listener->address);
   set_polling(listener);
   *out = listener;
   return 0;
@@ -324,18 +302,67 @@ uint16_t t2_listener_port(const t2_listener *listener) {
   return listener->port;
 }
 
+int t2_listener_socket(const t2_listener *listener) {
+  return listener->fd;
+}
+
+void t2_listener_hold(t2_listener *listener, bool held) {
+  listener->held = held;
+  set_polling(listener);
+}
+
 /* ---- Closing ---- */
 
-static void on_poll_close(uv_handle_t *handle) {
-  t2_listener *listener = handle->data;
+static void free_when_closed(t2_listener *listener) {
   t2_loop *loop = listener->loop;
   t2_listener_close_cb cb = listener->on_close;
   void *user = listener->close_user;
 
+  if (!listener->closing || listener->polling) return;
   if (listener->tls) t2_tls_unref(listener->tls);
   t2_free(loop->mem, listener);
   if (cb) cb(user);
   t2_loop_release(loop);
+}
+
+static void free_reaped(t2_reapable *reapable) {
+  free_when_closed(T2_CONTAINER_OF(reapable, t2_listener, reapable));
+}
+
+static void on_poll_close(uv_handle_t *handle) {
+  t2_listener *listener = handle->data;
+
+  listener->polling = false;
+  free_when_closed(listener);
+}
+
+static void close_socket(t2_listener *listener) {
+  if (listener->stopped) return;
+  listener->stopped = true;
+  uv_close((uv_handle_t *)&listener->poll, on_poll_close);
+  close(listener->fd);
+  listener->fd = -1;
+}
+
+/* What the system has accepted already would be reset with the socket. */
+static void accept_waiting(t2_listener *listener) {
+  for (unsigned i = 0; i < WAITING_MAX; i++) {
+    bool full = listener->connections_max && listener->connections >= listener->connections_max;
+    if (full || !accept_one(listener)) return;
+  }
+}
+
+void t2_listener_stop(t2_listener *listener, uint64_t opening_ms, t2_listener_close_cb cb, void *user) {
+  if (listener->stopped || listener->closing) return;
+  if (!listener->held) accept_waiting(listener);
+  close_socket(listener);
+  listener->on_opened = cb;
+  listener->opened_user = user;
+  if (opening_ms)
+    t2_loop_timer_start(listener->loop, &listener->pause, opening_ms);
+  else
+    close_opening(listener, T2_ERR_CANCELLED);
+  tell_opened(listener);
 }
 
 static void let_go(t2_conn *conn) {
@@ -346,6 +373,7 @@ static void let_go(t2_conn *conn) {
 void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *user) {
   if (listener->closing) return;
   listener->closing = true;
+  listener->on_opened = NULL;
   listener->on_close = cb;
   listener->close_user = user;
   t2_loop_timer_stop(listener->loop, &listener->pause);
@@ -358,6 +386,7 @@ void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *use
     t2_conn_disown(conn);
     t2_conn_close(conn, T2_ERR_CANCELLED);
   }
-  uv_close((uv_handle_t *)&listener->poll, on_poll_close);
-  close(listener->fd);
+  bool closed = listener->stopped && !listener->polling;
+  close_socket(listener);
+  if (closed) t2_loop_reap(listener->loop, &listener->reapable, free_reaped);
 }

@@ -23,7 +23,8 @@ typedef struct t2_pass_ops {
 
 typedef struct t2_listener_options {
   const char *address;      /* "HOST:PORT", "[V6]:PORT"; host is a literal address or "localhost" (which is
-                               127.0.0.1); port 0: any */
+                               127.0.0.1); port 0: any. "fd:N": a socket that listens already, the listener's
+                               from t2_listener_new on if that succeeds */
   t2_tls *tls;              /* NULL: clear */
   unsigned backlog;         /* 0: 1024 */
   unsigned connections_max; /* open at once, handshakes included; 0: no bound. Past it accepting pauses until
@@ -37,6 +38,7 @@ typedef struct t2_listener_options {
   void *pass_user;
   uint64_t hello_ms;   /* for the hello, where it is read */
   t2_accepts *accepts; /* whom it lets in, and counts; outlives the connections. NULL: everybody, uncounted */
+  bool held;           /* nothing is accepted until t2_listener_hold says so */
 } t2_listener_options;
 
 /* The connection is the callee's: it sets ops at once, or closes it. */
@@ -50,6 +52,14 @@ int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options 
 /* "127.0.0.1:40123": the address bound, with the real port. Valid as long as the listener. */
 const char *t2_listener_address(const t2_listener *listener);
 uint16_t t2_listener_port(const t2_listener *listener);
+/* Its descriptor, for handing it to another process; -1 once it is stopped. */
+int t2_listener_socket(const t2_listener *listener);
+/* True: connections wait in the system's queue; false: they are accepted. */
+void t2_listener_hold(t2_listener *listener, bool held);
+/* Accepts what waits already (unless it is held), and no more: the socket is closed. Connections in the TLS
+ * handshake or before it have opening_ms to be handed over; cb (may be NULL) comes when none is left, also
+ * from inside, unless t2_listener_close comes first. */
+void t2_listener_stop(t2_listener *listener, uint64_t opening_ms, t2_listener_close_cb cb, void *user);
 /* Stops accepting, drops handshakes under way; connections handed over live on. Freed later; cb (may be NULL)
  * after that. */
 void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *user);

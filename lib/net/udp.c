@@ -1,6 +1,7 @@
 #include <net/udp.h>
 
 #include <tunnel2/error.h>
+#include <unistd.h>
 
 #define RECEIVE_BUFFER (1 << 20) /* asked for, of a bound socket: the system may give less */
 
@@ -40,17 +41,21 @@ void t2_udp_close(t2_udp *udp) {
   uv_close((uv_handle_t *)&udp->handle, on_close);
 }
 
+int t2_udp_start(t2_udp *udp) {
+  int status = uv_udp_recv_start(&udp->handle, on_alloc, on_recv);
+  return status ? t2_error_of_uv(status) : 0;
+}
+
 static int start(t2_udp *udp, const t2_address *address, bool connects) {
   int status =
       connects ? uv_udp_connect(&udp->handle, &address->any) : uv_udp_bind(&udp->handle, &address->any, 0);
   int size = RECEIVE_BUFFER;
-  if (status == 0) status = uv_udp_recv_start(&udp->handle, on_alloc, on_recv);
-  if (status == 0 && !connects) uv_recv_buffer_size((uv_handle_t *)&udp->handle, &size);
-  return status ? t2_error_of_uv(status) : 0;
+  int err = status ? t2_error_of_uv(status) : t2_udp_start(udp);
+  if (err == 0 && !connects) uv_recv_buffer_size((uv_handle_t *)&udp->handle, &size);
+  return err;
 }
 
-static int open_socket(t2_udp **out, t2_loop *loop, const t2_address *address, bool connects, t2_udp_cb cb,
-                       void *user) {
+static int make(t2_udp **out, t2_loop *loop, t2_udp_cb cb, void *user) {
   *out = NULL;
   t2_udp *udp = t2_calloc(loop->mem, 1, sizeof(*udp));
   if (!udp) return T2_ERR_NOMEM;
@@ -62,12 +67,38 @@ static int open_socket(t2_udp **out, t2_loop *loop, const t2_address *address, b
   }
   udp->handle.data = udp;
   t2_loop_hold(loop);
-  int err = start(udp, address, connects);
-  if (err)
-    t2_udp_close(udp);
-  else
-    *out = udp;
+  *out = udp;
+  return 0;
+}
+
+/* What could not be set up goes. */
+static int settle(t2_udp **out, int err) {
+  if (err == 0) return 0;
+  t2_udp_close(*out);
+  *out = NULL;
   return err;
+}
+
+static int open_socket(t2_udp **out, t2_loop *loop, const t2_address *address, bool connects, t2_udp_cb cb,
+                       void *user) {
+  int err = make(out, loop, cb, user);
+  return err ? err : settle(out, start(*out, address, connects));
+}
+
+int t2_udp_adopt(t2_udp **out, t2_loop *loop, int fd, t2_udp_cb cb, void *user) {
+  int type = 0;
+  socklen_t size = sizeof(type);
+  bool good = getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_DGRAM;
+  *out = NULL;
+  int err = good ? make(out, loop, cb, user) : T2_ERR_INVALID;
+  int status = err ? 0 : uv_udp_open(&(*out)->handle, fd);
+  if (err || status) close(fd);
+  return err ? err : settle(out, status ? t2_error_of_uv(status) : 0);
+}
+
+int t2_udp_socket(const t2_udp *udp) {
+  uv_os_fd_t fd = -1;
+  return uv_fileno((const uv_handle_t *)&udp->handle, &fd) ? -1 : fd;
 }
 
 int t2_udp_bind(t2_udp **out, t2_loop *loop, const t2_address *address, t2_udp_cb cb, void *user) {

@@ -451,6 +451,68 @@ static void test_missing_memory_is_told(void **state) {
 
 #define ON_LOOP(test) cmocka_unit_test_setup_teardown(test, open_loop, close_all)
 
+/* ---- One after another on the same socket ---- */
+
+static void test_inherited_socket_is_listened_on(void **state) {
+  char address[24], detail[200];
+  start_listening((t2_listener_options){0});
+  uint16_t port = t2_listener_port(listener);
+  snprintf(address, sizeof(address), "fd:%d", dup(t2_listener_socket(listener)));
+  t2_listener_close(listener, on_listener_close, NULL);
+  RUN_UNTIL(&tl, listener_closed);
+  listener = NULL;
+  start_listening((t2_listener_options){.address = address});
+  assert_int_equal(t2_listener_port(listener), port);
+  int fd = plug();
+  RUN_UNTIL(&tl, accepted == 1);
+  close(fd);
+  t2_listener *other;
+  for (const char *const *wrong = (const char *const[]){"fd:", "fd:x", "fd:-1", "fd:99999", "fd:0", NULL};
+       *wrong; wrong++)
+    assert_int_equal(t2_listener_new(&other, tl.loop, &(t2_listener_options){.address = *wrong}, on_accept,
+                                     NULL, detail, sizeof(detail)),
+                     T2_ERR_INVALID);
+}
+
+static void test_held_connections_wait(void **state) {
+  start_listening((t2_listener_options){.held = true});
+  int fd = plug();
+  turns(5);
+  assert_int_equal(accepted, 0);
+  t2_listener_hold(listener, false);
+  RUN_UNTIL(&tl, accepted == 1);
+  close(fd);
+}
+
+static void on_opened(void *user) {
+  ++*(unsigned *)user;
+}
+
+static void test_stop_accepts_what_waits_and_no_more(void **state) {
+  unsigned opened = 0;
+  start_listening((t2_listener_options){0});
+  int fd = plug();
+  t2_listener_stop(listener, 1000, on_opened, &opened);
+  assert_int_equal(accepted, 1);
+  assert_int_equal(opened, 1);
+  assert_int_equal(t2_listener_socket(listener), -1);
+  turns(3);
+  close(fd);
+}
+
+static void test_stop_lets_handshakes_finish_for_a_time(void **state) {
+  unsigned opened = 0;
+  listen_with_tls(0);
+  int fd = plug();
+  turns(3);
+  t2_listener_stop(listener, 50, on_opened, &opened);
+  assert_int_equal(opened, 0);
+  RUN_UNTIL(&tl, unplugged(fd));
+  RUN_UNTIL(&tl, opened == 1);
+  assert_int_equal(accepted, 0);
+  close(fd);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_LOOP(test_address_says_the_real_port),
@@ -476,6 +538,10 @@ int main(void) {
       ON_LOOP(test_without_a_header_it_is_closed),
       ON_LOOP(test_tls_is_behind_the_header),
       ON_LOOP(test_closing_drops_those_that_wait_for_a_header),
+      ON_LOOP(test_inherited_socket_is_listened_on),
+      ON_LOOP(test_held_connections_wait),
+      ON_LOOP(test_stop_accepts_what_waits_and_no_more),
+      ON_LOOP(test_stop_lets_handshakes_finish_for_a_time),
       cmocka_unit_test(test_missing_memory_is_told),
   };
   return cmocka_run_group_tests(tests, test_files_make, test_files_remove);
