@@ -4,7 +4,6 @@
 #include <tunnel2/error.h>
 
 #define HELD_MAX        (16 * 1024) /* bytes of later requests taken in while one is being answered */
-#define DRAIN_HEAD_MS   1000        /* for a head that has begun to come, when draining */
 #define DRAIN_LINGER_MS 200         /* of an idle connection, to which nothing is said any more */
 #define LINGER_MS       2000
 #define DISCARD_MAX     (64 * 1024) /* bytes of unwanted content that are read to keep a connection */
@@ -40,8 +39,10 @@ struct t2_h1_server {
 };
 
 void t2_h1_server_options_init(t2_h1_server_options *options) {
-  *options = (t2_h1_server_options){
-      .header_timeout_ms = 30000, .keep_alive_timeout_ms = 120000, .body_timeout_ms = 60000};
+  *options = (t2_h1_server_options){.header_timeout_ms = 30000,
+                                    .keep_alive_timeout_ms = 120000,
+                                    .body_timeout_ms = 60000,
+                                    .drain_grace_ms = 5000};
   t2_h1_limits_init(&options->limits);
 }
 
@@ -65,7 +66,9 @@ static void arm(t2_h1_server *server) {
     else
       t2_loop_timer_stop(loop, &server->timer);
   } else {
-    t2_loop_timer_start(loop, &server->timer, partial ? o->header_timeout_ms : o->keep_alive_timeout_ms);
+    uint64_t most = partial ? o->header_timeout_ms : o->keep_alive_timeout_ms;
+    bool hurried = server->draining && o->drain_grace_ms < most;
+    t2_loop_timer_start(loop, &server->timer, hurried ? o->drain_grace_ms : most);
   }
 }
 
@@ -117,7 +120,7 @@ static void on_timer(t2_timer *timer) {
     answer_error(server, 408, "the request's head did not come in time");
   } else {
     server->proxy->late_idle++;
-    end_connection(server);
+    finish_connection(server, server->draining ? DRAIN_LINGER_MS : LINGER_MS);
   }
 }
 
@@ -225,7 +228,7 @@ static void leg_consumed(t2_leg *leg, size_t n) {
 static void next_request(t2_h1_server *server) {
   server->busy = server->discarding = false;
   server->unacked = server->given = 0;
-  if (server->close_after || server->draining) {
+  if (server->close_after) {
     end_connection(server);
     return;
   }
@@ -499,13 +502,11 @@ void t2_h1_server_feed(t2_h1_server *server, uint8_t *bytes, size_t n) {
   on_conn_data(server->conn, bytes, n, server);
 }
 
+/* A head that has begun has no longer than one that has not. */
 void t2_h1_server_drain(t2_h1_server *server) {
   server->draining = true;
-  if (server->busy || t2_buf_len(&server->held)) return;
-  if (!t2_h1_idle(server->parser))
-    t2_loop_timer_start(server->proxy->loop, &server->timer, DRAIN_HEAD_MS);
-  else
-    finish_connection(server, DRAIN_LINGER_MS);
+  server->timing_head = false;
+  if (!server->busy) arm(server);
 }
 
 void t2_h1_server_close(t2_h1_server *server, int err) {

@@ -14,6 +14,7 @@ typedef struct t2_h1_server_options {
       header_timeout_ms; /* from the first byte (or the connection's start) to the end of the head; 30 s */
   uint64_t keep_alive_timeout_ms; /* idle between requests; 120 s */
   uint64_t body_timeout_ms; /* without a byte of an awaited body, or with no progress in writing; 60 s */
+  uint64_t drain_grace_ms; /* when draining: for a request that may be under way on an idle connection; 5 s */
 } t2_h1_server_options;
 
 void t2_h1_server_options_init(t2_h1_server_options *options);
@@ -30,7 +31,8 @@ int t2_h1_server_new(t2_h1_server **out, t2_proxy *proxy, t2_conn *conn, const t
 /* Bytes that came before it took the connection over: at once behind t2_h1_server_new, as from the transport.
  */
 void t2_h1_server_feed(t2_h1_server *server, uint8_t *bytes, size_t n);
-/* After the current response, or at once when idle: Connection: close and close. */
+/* The answer whose head is next says Connection: close, and is the last one. A connection that is idle has
+ * drain_grace_ms for a request, which may be under way already: what is closed under it is lost. */
 void t2_h1_server_drain(t2_h1_server *server);
 void t2_h1_server_close(t2_h1_server *server, int err);
 t2_conn *t2_h1_server_transport(const t2_h1_server *server);

@@ -117,6 +117,10 @@ int t2_health_new(t2_health **out, uv_loop_t *uv, const t2_allocator *mem, const
   return 0;
 }
 
+int t2_health_socket(const t2_health *health) {
+  return t2_server_socket(health->server);
+}
+
 const char *t2_health_address(const t2_health *health) {
   return t2_server_address(health->server);
 }

@@ -24,6 +24,8 @@ int t2_health_new(t2_health **out, uv_loop_t *uv, const t2_allocator *mem, const
                   t2_health_metrics_cb metrics, void *user, char *detail, size_t detail_size);
 /* "127.0.0.1:40123". Valid as long as health. */
 const char *t2_health_address(const t2_health *health);
+/* Its listening descriptor. */
+int t2_health_socket(const t2_health *health);
 /* Closes the listener and its connections; freed later, on the loop. */
 void t2_health_close(t2_health *health);
 

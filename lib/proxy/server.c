@@ -24,7 +24,9 @@ struct t2_server {
   void *user;
   t2_list conns;
   size_t conn_count;
-  bool draining, closing, listener_closed, reaped;
+  bool draining; /* nothing more is accepted */
+  bool opened;   /* ... nor is anything in the TLS handshake any more */
+  bool closing, listener_closed, reaped;
   t2_listener_close_cb on_close;
   void *close_user;
   t2_reapable reapable;
@@ -54,7 +56,8 @@ static void free_when_closed(t2_server *server) {
 }
 
 static void tell_drained(t2_server *server) {
-  if (!server->draining || server->closing || server->conn_count || !server->options.on_drained) return;
+  bool drained = server->draining && server->opened && server->conn_count == 0;
+  if (!drained || server->closing || !server->options.on_drained) return;
   void (*on_drained)(void *user) = server->options.on_drained;
   server->options.on_drained = NULL;
   on_drained(server->user);
@@ -117,6 +120,11 @@ static int begin_h2(server_conn *sc, t2_conn *conn) {
   return t2_h2_conn_new(&sc->h2, server->proxy, conn, &server->options.h2, &h2_ops, sc);
 }
 
+static void drain_conn(const server_conn *sc) {
+  if (sc->h1) t2_h1_server_drain(sc->h1);
+  if (sc->h2) t2_h2_conn_drain(sc->h2);
+}
+
 /* ---- In the clear, the first bytes tell ---- */
 
 static bool begin(server_conn *sc, bool h2) {
@@ -124,9 +132,12 @@ static bool begin(server_conn *sc, bool h2) {
   sc->conn = NULL;
   t2_loop_timer_stop(sc->server->proxy->loop, &sc->timer);
   t2_conn_disown(conn); /* when it cannot be taken over it is closed, with nobody behind it */
-  if ((h2 ? begin_h2(sc, conn) : begin_h1(sc, conn)) == 0) return true;
-  drop_conn(sc);
-  return false;
+  if (h2 ? begin_h2(sc, conn) : begin_h1(sc, conn)) {
+    drop_conn(sc);
+    return false;
+  }
+  if (sc->server->draining) drain_conn(sc);
+  return true;
 }
 
 /* With a whole request in it, it is the last call: the connection may have been handed on. */
@@ -171,9 +182,16 @@ static void on_first_timer(t2_timer *timer) {
 
 static const t2_conn_ops first_ops = {.on_data = on_first_data, .on_close = on_first_close};
 
+static void await_first(server_conn *sc) {
+  const t2_h1_server_options *o = &sc->server->options.h1;
+  bool hurried = sc->server->draining && o->drain_grace_ms < o->header_timeout_ms;
+  t2_loop_timer_start(sc->server->proxy->loop, &sc->timer,
+                      hurried ? o->drain_grace_ms : o->header_timeout_ms);
+}
+
 static void look(server_conn *sc, t2_conn *conn) {
   sc->conn = conn;
-  t2_loop_timer_start(sc->server->proxy->loop, &sc->timer, sc->server->options.h1.header_timeout_ms);
+  await_first(sc);
   t2_conn_set_ops(conn, &first_ops, sc);
 }
 
@@ -196,7 +214,10 @@ static void on_accept(t2_listener *listener, t2_conn *conn, void *user) {
     err = begin_h2(sc, conn);
   else
     err = begin_h1(sc, conn);
-  if (err) drop_conn(sc);
+  if (err)
+    drop_conn(sc);
+  else if (server->draining)
+    drain_conn(sc);
 }
 
 int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *options, t2_server_request_cb cb,
@@ -220,12 +241,22 @@ int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *opt
   return 0;
 }
 
+/* What a server that drains listened on is of no more use to anybody. */
 const char *t2_server_address(const t2_server *server) {
-  return server->listener ? t2_listener_address(server->listener) : "";
+  return server->draining ? "" : t2_listener_address(server->listener);
 }
 
+int t2_server_socket(const t2_server *server) {
+  return server->draining ? -1 : t2_listener_socket(server->listener);
+}
+
+void t2_server_hold(t2_server *server, bool held) {
+  if (!server->draining) t2_listener_hold(server->listener, held);
+}
+
+/* Those that a drain still waits for in the handshake are as good as one. */
 size_t t2_server_connections(const t2_server *server) {
-  return server->conn_count;
+  return server->conn_count + (server->draining && !server->opened && !server->closing);
 }
 
 static void on_listener_close(void *user) {
@@ -234,30 +265,29 @@ static void on_listener_close(void *user) {
   free_when_closed(server);
 }
 
-static void stop_listening(t2_server *server) {
-  if (server->draining) return;
-  server->draining = true;
-  t2_listener *listener = server->listener;
-  server->listener = NULL;
-  t2_listener_close(listener, on_listener_close, server);
+static void on_opened(void *user) {
+  t2_server *server = user;
+  server->opened = true;
+  tell_drained(server);
 }
 
 void t2_server_drain(t2_server *server) {
-  stop_listening(server);
+  if (server->draining) return;
+  server->draining = true;
   T2_LIST_FOREACH(node, next, &server->conns) {
     server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
-    if (sc->h1) t2_h1_server_drain(sc->h1);
-    if (sc->h2) t2_h2_conn_drain(sc->h2);
-    if (sc->conn) t2_conn_close(sc->conn, 0);
+    drain_conn(sc);
+    if (sc->conn) await_first(sc);
   }
-  tell_drained(server);
+  t2_listener_stop(server->listener, server->options.h1.drain_grace_ms, on_opened, server);
 }
 
 void t2_server_close(t2_server *server, t2_listener_close_cb cb, void *user) {
   server->closing = true;
   server->on_close = cb;
   server->close_user = user;
-  stop_listening(server);
+  server->draining = true;
+  t2_listener_close(server->listener, on_listener_close, server);
   T2_LIST_FOREACH(node, next, &server->conns) {
     server_conn *sc = T2_LIST_ENTRY(node, server_conn, node);
     if (sc->h1) t2_h1_server_close(sc->h1, T2_ERR_CANCELLED);

@@ -40,7 +40,13 @@ int t2_server_new(t2_server **out, t2_proxy *proxy, const t2_server_options *opt
 /* "127.0.0.1:40123"; "" once it drains. */
 const char *t2_server_address(const t2_server *server);
 size_t t2_server_connections(const t2_server *server);
-/* Stops listening; idle connections are closed, others after what is under way. */
+/* Its listening descriptor; -1 once it drains. */
+int t2_server_socket(const t2_server *server);
+/* As t2_listener_hold. */
+void t2_server_hold(t2_server *server, bool held);
+/* Stops listening. Connections end after what is under way: over HTTP/1.1 with the answer that says so, or
+ * idle after h1.drain_grace_ms; over HTTP/2 by GOAWAY. Those in the TLS handshake have as long to come to a
+ * request. */
 void t2_server_drain(t2_server *server);
 /* Closes the listener and all connections at once; freed later, then cb (may be NULL). */
 void t2_server_close(t2_server *server, t2_listener_close_cb cb, void *user);

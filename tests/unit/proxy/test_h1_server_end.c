@@ -192,6 +192,21 @@ static void test_drain_ends_an_idle_connection(void **state) {
   RUN_UNTIL(&s->tl, !s->server);
 }
 
+static void test_drain_answers_what_comes_to_an_idle_connection(void **state) {
+  setting *s = *state;
+  send_first(s, GET);
+  stub_answer(up(s, 0), 200, 0, true);
+  expect(s, " 200 ");
+  t2_h1_server_drain(s->server);
+  run_a_while(s);
+  assert_false(raw_ended(&s->peer));
+  raw_send(&s->peer, GET);
+  stub_answer(up(s, 1), 200, 0, true);
+  expect_end(s);
+  assert_true(raw_got(&s->peer, "connection: close\r\n"));
+  assert_int_equal(s->requests, 2);
+}
+
 static void test_drain_lets_the_answer_under_way_finish(void **state) {
   setting *s = *state;
   send_first(s, GET GET);
@@ -207,7 +222,8 @@ static void test_drain_lets_the_answer_under_way_finish(void **state) {
   assert_int_equal(s->requests, 1);
 }
 
-static void test_drain_after_the_answers_head_ends_behind_it(void **state) {
+/* The answer has not said that it is the last one: the client may send one more request. */
+static void test_drain_after_the_answers_head_ends_with_the_next(void **state) {
   setting *s = *state;
   send_first(s, GET);
   stub *u = up(s, 0);
@@ -215,8 +231,13 @@ static void test_drain_after_the_answers_head_ends_behind_it(void **state) {
   expect(s, " 200 ");
   t2_h1_server_drain(s->server);
   stub_end(u);
+  run_a_while(s);
+  assert_false(raw_ended(&s->peer));
+  assert_true(raw_got(&s->peer, "\r\n0\r\n\r\n"));
+  raw_send(&s->peer, GET);
+  stub_answer(up(s, 1), 200, 0, true);
   expect_end(s);
-  assert_true(s->peer.eof && raw_got(&s->peer, "\r\n0\r\n\r\n"));
+  assert_true(s->peer.eof && raw_got(&s->peer, "connection: close\r\n"));
 }
 
 static void test_drain_answers_a_request_that_has_begun(void **state) {
@@ -331,7 +352,8 @@ int main(void) {
       h1_test(test_rest_of_content_is_passed_over_before_the_next_request),
       h1_test(test_drain_ends_an_idle_connection),
       h1_test(test_drain_lets_the_answer_under_way_finish),
-      h1_test(test_drain_after_the_answers_head_ends_behind_it),
+      h1_test(test_drain_answers_what_comes_to_an_idle_connection),
+      h1_test(test_drain_after_the_answers_head_ends_with_the_next),
       h1_test(test_drain_answers_a_request_that_has_begun),
       h1_test(test_upgrade_hands_the_connection_over),
       h1_test(test_connection_handed_over_may_just_be_closed),
