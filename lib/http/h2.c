@@ -177,6 +177,14 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
   return 0;
 }
 
+/* Of an extension frame: ours has no content. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
+static ssize_t on_pack_extension(nghttp2_session *session, uint8_t *buf, size_t n, const nghttp2_frame *frame,
+                                 void *user) {
+  (void)session, (void)buf, (void)n, (void)frame, (void)user;
+  return 0;
+}
+
 int t2_h2_flush(t2_h2 *h2, t2_buf *out, size_t high_water) {
   if (h2->no_memory) return T2_ERR_NOMEM;
   h2->target = out;
@@ -195,6 +203,7 @@ static nghttp2_session_callbacks *make_callbacks(void) {
   nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
   nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
   nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+  nghttp2_session_callbacks_set_pack_extension_callback(callbacks, on_pack_extension);
   nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, t2_h2_on_begin_frame);
   t2_h2_set_recv_callbacks(callbacks);
   return callbacks;
@@ -297,6 +306,8 @@ static ssize_t receive_scanned(t2_h2 *h2, const uint8_t *bytes, size_t n) {
   const uint8_t *at = bytes, *end = bytes + n;
   t2_h2_scanned frame;
   while (t2_h2_scan_next(&h2->scan, &at, end, &frame)) {
+    if (frame.type == T2_H2_REATTACH_FRAME && frame.stream == 0 && h2->callbacks.on_reattach)
+      h2->callbacks.on_reattach(h2, h2->user);
     uint32_t code = t2_h2_watch_scanned(h2, &frame);
     if (code == T2_H2_NO_ERROR) continue;
     ssize_t taken = nghttp2_session_mem_recv(h2->session, bytes, (size_t)(at - bytes));
@@ -514,6 +525,12 @@ void t2_h2_terminate(t2_h2 *h2, uint32_t code) {
 
 int t2_h2_ping(t2_h2 *h2) {
   int err = nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, NULL);
+  t2_h2_wake(h2);
+  return error_of_nghttp2(err);
+}
+
+int t2_h2_reattach(t2_h2 *h2) {
+  int err = nghttp2_submit_extension(h2->session, T2_H2_REATTACH_FRAME, NGHTTP2_FLAG_NONE, 0, NULL);
   t2_h2_wake(h2);
   return error_of_nghttp2(err);
 }

@@ -63,6 +63,8 @@ typedef struct t2_h2_callbacks {
   void (*on_settled)(t2_h2 *h2, void *user);
   void (*on_goaway)(t2_h2 *h2, uint32_t code, void *user);
   void (*on_pong)(t2_h2 *h2, void *user);
+  /* Server: the client has called t2_h2_reattach. */
+  void (*on_reattach)(t2_h2 *h2, void *user);
   /* There may be output: t2_h2_flush should be called soon. Comes from any t2_h2_* call. */
   void (*wake)(t2_h2 *h2, void *user);
 } t2_h2_callbacks;
@@ -147,6 +149,11 @@ int t2_h2_drain(t2_h2 *h2, bool last_word);
 /* GOAWAY with code; what is under way is lost. */
 void t2_h2_terminate(t2_h2 *h2, uint32_t code);
 int t2_h2_ping(t2_h2 *h2);
+/* Client: tells the server that somebody else stands at this side's place: it should connect there as well.
+ * This connection goes on. (An extension frame, RFC 9113, 5.5, without content: who does not know it passes
+ * over it.) */
+#define T2_H2_REATTACH_FRAME 0xf2u
+int t2_h2_reattach(t2_h2 *h2);
 /* GOAWAY was received. */
 bool t2_h2_peer_going(const t2_h2 *h2);
 

@@ -266,6 +266,12 @@ static void on_goaway(t2_h2 *h2, uint32_t code, void *user) {
   if (h2_conn->ops.on_going) h2_conn->ops.on_going(h2_conn, h2_conn->user);
 }
 
+static void on_reattach(t2_h2 *h2, void *user) {
+  (void)h2;
+  t2_h2_conn *h2_conn = user;
+  if (h2_conn->options.uplink && h2_conn->ops.on_going) h2_conn->ops.on_going(h2_conn, h2_conn->user);
+}
+
 static void drain_last(t2_h2_conn *h2_conn) {
   h2_conn->drain = DRAIN_LAST;
   t2_h2_drain(h2_conn->h2, true);
@@ -296,6 +302,7 @@ static const t2_h2_callbacks h2_callbacks = {
     .on_settled = on_settled,
     .on_goaway = on_goaway,
     .on_pong = on_pong,
+    .on_reattach = on_reattach,
     .wake = on_wake,
 };
 
@@ -479,6 +486,10 @@ void t2_h2_conn_drain(t2_h2_conn *h2_conn) {
   } else {
     drain_last(h2_conn);
   }
+}
+
+void t2_h2_conn_reattach(t2_h2_conn *h2_conn) {
+  if (!h2_conn->closing) (void)t2_h2_reattach(h2_conn->h2); /* without memory: it sees the end of this one */
 }
 
 void t2_h2_conn_close(t2_h2_conn *h2_conn, int err) {

@@ -19,7 +19,9 @@ typedef struct t2_h2_conn_ops {
   void (*on_request)(t2_h2_conn *h2_conn, t2_exchange *exchange, t2_head *head, bool end, void *user);
   /* The peer has our SETTINGS. */
   void (*on_settled)(t2_h2_conn *h2_conn, void *user);
-  /* GOAWAY has come. Client: the peer takes no new streams; server: the peer will open none. */
+  /* Client: the peer takes no new streams (GOAWAY). Server of an uplink: the peer wants to be dialled anew,
+   * by GOAWAY or t2_h2_conn_reattach; what is under way here goes on, and in the second case requests still
+   * come. May come twice. */
   void (*on_going)(t2_h2_conn *h2_conn, void *user);
   /* A place for a new stream may have come free, or the peer's settings came. */
   void (*on_capacity)(t2_h2_conn *h2_conn, void *user);
@@ -73,6 +75,9 @@ bool t2_h2_conn_is_silent(const t2_h2_conn *h2_conn);
 void t2_h2_conn_set_concurrent_max(t2_h2_conn *h2_conn, uint32_t n);
 /* GOAWAY, finish what is under way, then close (on_close with 0). */
 void t2_h2_conn_drain(t2_h2_conn *h2_conn);
+/* Client: has the peer dial anew, where another process has taken this one's place; this connection goes on.
+ */
+void t2_h2_conn_reattach(t2_h2_conn *h2_conn);
 /* Closes at once; on_close comes later with err. */
 void t2_h2_conn_close(t2_h2_conn *h2_conn, int err);
 t2_conn *t2_h2_conn_transport(const t2_h2_conn *h2_conn);

@@ -36,6 +36,7 @@ struct t2_link {
   t2_timer timer; /* WAITING: the next attempt; OPENING: how long it may take; UP: the next heartbeat */
   t2_backoff backoff;
   uint64_t seq, answered; /* of heartbeats */
+  bool resting;           /* t2_link_rest */
   bool again;             /* register as soon as there is room for a request */
   bool registered;        /* on this connection */
   /* Why the connection is being closed. */
@@ -76,6 +77,7 @@ static void wait_and_retry(t2_link *link) {
   };
   link->state = LINK_WAITING;
   link->registered = false;
+  if (link->resting) return;
   t2_loop_timer_start(link->loop, &link->timer, loss.delay_ms);
   link->ops.on_lost(link, &loss, link->user);
 }
@@ -343,7 +345,21 @@ int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops
 }
 
 void t2_link_start(t2_link *link) {
-  if (link->state == LINK_IDLE) dial(link);
+  bool rested = link->resting;
+  link->resting = false;
+  if (link->state == LINK_IDLE || (rested && link->state == LINK_WAITING)) dial(link);
+}
+
+/* The connection is closed under the channel: a channel that is given up is a leave, a connection that is
+ * lost is none. */
+void t2_link_rest(t2_link *link) {
+  if (link->state == LINK_CLOSING) return;
+  link->resting = true;
+  t2_loop_timer_stop(link->loop, &link->timer);
+  if (link->dial) t2_dial_cancel(link->dial);
+  if (link->state == LINK_DIALLING) link->state = LINK_WAITING;
+  link->dial = NULL;
+  if (link->h2) t2_h2_conn_close(link->h2, T2_ERR_CLOSED);
 }
 
 bool t2_link_registering(const t2_link *link) {

@@ -68,7 +68,11 @@ typedef struct t2_link_ops {
 
 /* options are copied. 0 or T2_ERR_NOMEM. */
 int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops *ops, void *user);
+/* Also after t2_link_rest. */
 void t2_link_start(t2_link *link);
+/* Leaves the control plane alone, which is not told that this is a leave: another process goes on under the
+ * same name. on_lost does not come for it. */
+void t2_link_rest(t2_link *link);
 /* Registers once more: on_registered comes, or on_lost. Nothing happens when the link is not up: it will
  * register by itself. */
 void t2_link_register(t2_link *link);

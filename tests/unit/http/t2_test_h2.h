@@ -27,7 +27,7 @@ typedef struct end {
   t2_buf out;
   seen list[STREAMS_MAX];
   size_t n;
-  size_t streams_open, wakes, settings, pongs, goaways;
+  size_t streams_open, wakes, settings, pongs, goaways, reattaches;
   uint32_t goaway_code;
   bool consume;                             /* content at once */
   void (*on_request)(struct end *, seen *); /* server: what it does with a request */
@@ -125,6 +125,11 @@ static inline void on_pong(t2_h2 *h2, void *user) {
   ((end *)user)->pongs++;
 }
 
+static inline void on_reattach(t2_h2 *h2, void *user) {
+  (void)h2;
+  ((end *)user)->reattaches++;
+}
+
 static inline void on_wake(t2_h2 *h2, void *user) {
   (void)h2;
   ((end *)user)->wakes++;
@@ -138,6 +143,7 @@ static const t2_h2_callbacks test_callbacks = {.on_head = on_head,
                                                .on_settings = on_settings,
                                                .on_goaway = on_goaway,
                                                .on_pong = on_pong,
+                                               .on_reattach = on_reattach,
                                                .wake = on_wake};
 
 static inline int end_new(end *e, const t2_allocator *mem, const t2_h2_options *options) {

@@ -304,6 +304,23 @@ static void whole_exchange(t2_test_mem *mem, void *user) {
   pair_end(&p);
 }
 
+static void test_reattach_is_told_and_the_connection_goes_on(void **state) {
+  pair p;
+  pair_init(&p, NULL);
+  pair_start(&p);
+  assert_int_equal(t2_h2_reattach(p.client.h2), 0);
+  pump(&p);
+  assert_int_equal(p.server.reattaches, 1);
+  assert_int_equal(t2_h2_reattach(p.server.h2), 0); /* a client has no use for it, and passes over it */
+  p.server.on_request = answer_empty;
+  seen *c = request(&p, "GET", true);
+  pump(&p);
+  assert_int_equal(c->status, 204);
+  assert_int_equal(p.client.reattaches, 0);
+  assert_int_equal(p.server.goaways + p.client.goaways, 0);
+  pair_end(&p);
+}
+
 static void test_missing_memory_is_a_clean_error(void **state) {
   assert_true(t2_test_mem_fail_each(whole_exchange, NULL) > 20);
 }
@@ -318,6 +335,7 @@ int main(void) {
       cmocka_unit_test(test_streams_beyond_the_last_word_are_unprocessed),
       cmocka_unit_test(test_terminate_ends_it),
       cmocka_unit_test(test_ping_is_answered),
+      cmocka_unit_test(test_reattach_is_told_and_the_connection_goes_on),
       cmocka_unit_test(test_what_makes_output_wakes),
       cmocka_unit_test(test_bytes_that_are_no_http2_are_an_error),
       cmocka_unit_test(test_a_broken_frame_is_answered_with_goaway),
