@@ -58,7 +58,8 @@ typedef struct t2_control_options {
   t2_log_cb log;                   /* NULL: nothing is logged */
   void *log_user;                  /* given to log */
   t2_log_level log_level;          /* T2_LOG_INFO */
-  const char *address;             /* IP address and port, 0: any; "127.0.0.1:12002" */
+  const char *address;             /* IP address and port, 0: any; "127.0.0.1:12002". "fd:N": a TCP socket
+                                      that listens already, the control plane's if t2_control_new succeeds */
   const char *cert_file;           /* required: PEM chain */
   const char *key_file;            /* required: PEM */
   const char *tokens_file;         /* required: lines "OWNER ROLE[,ROLE] sha256:HEX" (docs/OPERATIONS.md) */
@@ -97,6 +98,9 @@ T2_API void t2_control_drain(t2_control *control, uint64_t timeout_ms);
 T2_API void t2_control_close(t2_control *control, t2_control_close_cb cb, void *user);
 /* "127.0.0.1:12002", with the real port. Valid as long as the control plane. */
 T2_API const char *t2_control_address(const t2_control *control);
+/* The descriptor it listens on, for another process to go on with; it stays the control plane's. -1 once it
+ * drains. */
+T2_API int t2_control_socket(const t2_control *control);
 /* True when started and not draining. */
 T2_API int t2_control_is_ready(const t2_control *control);
 

@@ -65,6 +65,20 @@ typedef struct t2_entry_certificate {
   const char *key_file;  /* of that one */
 } t2_entry_certificate;
 
+/* A socket that is open. */
+typedef struct t2_entry_socket {
+  char name[24]; /* "public", "public-tls", "uplink", "tls"; "tcp-20000" or "udp-20000": a session's port */
+  int fd;        /* its descriptor */
+} t2_entry_socket;
+
+/* How far another process has come that takes this entry's place: it has its sockets, its id and its state
+ * directory. */
+typedef enum t2_entry_handover {
+  T2_ENTRY_KEEP = 0, /* it has given up: all is as it was */
+  T2_ENTRY_LEND = 1, /* it has got the sockets: the control plane hears of it alone from now on */
+  T2_ENTRY_MOVE = 2  /* it takes uplinks: no more are taken here, and clients are asked to dial it as well */
+} t2_entry_handover;
+
 /* Where it listens, and what it allows. Texts and lists are copied by t2_entry_new; NULL means the default,
  * which stands behind each. */
 typedef struct t2_entry_options {
@@ -160,6 +174,15 @@ typedef struct t2_entry_options {
    * 0: no bound, as there is none for trusted_proxies. What is too much is closed before a word. */
   uint32_t address_connections_max; /* at once */
   uint32_t address_handshakes_rate; /* of TLS, a second; a second's worth may come at once */
+  /* Each address to listen on may be "fd:N": a TCP socket that listens already, of another process
+   * (t2_entry_get_sockets) or of systemd. They are the entry's, and of no more use to the caller if
+   * t2_entry_new fails. So are these, of session ports by their names: each waits a minute for a session that
+   * has its port. */
+  const t2_entry_socket *port_sockets;
+  size_t port_socket_count; /* of port_sockets */
+  /* Public connections wait in the system's queue until t2_entry_open_public: clients come first. Not where
+   * uplinks come in too. */
+  bool hold_public;
 } t2_entry_options;
 
 /* Sets every option to its default. */
@@ -174,8 +197,17 @@ T2_API int t2_entry_new(t2_entry **entry, uv_loop_t *loop, const t2_entry_option
 /* Begins: serves, and registers at the control plane until that works. 0; T2_ERR_STATE: it was started
  * before. */
 T2_API int t2_entry_start(t2_entry *entry);
-/* Takes no new connections, lets exchanges under way finish for at most timeout_ms, then ENDED. Once; later
- * calls do nothing. */
+/* With options.hold_public: public connections are accepted from now on. */
+T2_API void t2_entry_open_public(t2_entry *entry);
+/* Writes the sockets it listens on to sockets[max], and returns how many there are. The descriptors stay the
+ * entry's: who hands them over does so before the entry drains. */
+T2_API size_t t2_entry_get_sockets(const t2_entry *entry, t2_entry_socket *sockets, size_t max);
+/* For the entry that is to be replaced; t2_entry_drain is the last step. Requests are served here as before
+ * until then. Does nothing unless it runs. */
+T2_API void t2_entry_hand_over(t2_entry *entry, t2_entry_handover step);
+/* Takes no new connections, lets exchanges under way finish for at most timeout_ms, then ENDED. Connections
+ * over HTTP/1.1 end with the answer that tells them so, or when they have been idle for five seconds. Once;
+ * later calls do nothing. */
 T2_API void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms);
 /* Closes everything at once and frees the entry, later; cb (may be NULL) is the last call. Once, from
  * wherever. */
@@ -194,7 +226,8 @@ T2_API const char *t2_entry_tls_address(const t2_entry *entry);
  * as t2_entry_new, with a detail, for the first file that is not good: the certificates of that listener stay
  * as they were. */
 T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
-/* True when started, not draining, and tickets can be checked (a key set is known). */
+/* True when started, not draining, public connections are accepted, and tickets can be checked (a key set is
+ * known). */
 T2_API int t2_entry_is_ready(const t2_entry *entry);
 
 /* A snapshot: what there is now, and counters since the start. An exchange is a request with its answer, a

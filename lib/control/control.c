@@ -341,6 +341,10 @@ const char *t2_control_address(const t2_control *control) {
   return control->address;
 }
 
+int t2_control_socket(const t2_control *control) {
+  return control->server ? t2_server_socket(control->server) : -1;
+}
+
 int t2_control_is_ready(const t2_control *control) {
   return control->state == T2_CONTROL_STATE_RUNNING;
 }

@@ -4,6 +4,7 @@
 #include <entry/state.h>
 #include <net/address.h>
 #include <net/credentials.h>
+#include <net/listener_socket.h>
 #include <stdio.h>
 #include <wire/detail.h>
 #include <wire/token.h>
@@ -104,8 +105,10 @@ static int check_ports(const t2_entry_options *o, char *detail, size_t size) {
 /* An address that stands for all of this machine's means nothing to others. */
 static int check_told(const char *address, const char *advertised, const char *name, char *detail,
                       size_t size) {
+  char bound[T2_ADDRESS_TEXT];
   t2_str host;
   uint16_t port;
+  if (t2_listener_inherited_address(address, bound)) address = bound;
   if (advertised || t2_str_hostport(t2_str_c(address), &host, &port)) return 0;
   bool all = host.n == 0 || t2_str_eq(host, T2_STR("0.0.0.0")) || t2_str_eq(host, T2_STR("::"));
   if (!all) return 0;
@@ -310,6 +313,7 @@ static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *opt
   init_members(entry);
   t2_entry_load_keys(entry);
   err = t2_entry_listen(entry, detail, size);
+  entry->options.port_sockets = NULL; /* the caller's */
   if (err == 0) err = make_link(entry, detail, size);
   entry->options.ca_file = entry->options.token_file = NULL; /* read once */
   if (err) {
@@ -485,7 +489,7 @@ const char *t2_entry_tls_address(const t2_entry *entry) {
 }
 
 int t2_entry_is_ready(const t2_entry *entry) {
-  return entry->state == T2_ENTRY_STATE_RUNNING && entry->keys.n > 0;
+  return entry->state == T2_ENTRY_STATE_RUNNING && entry->keys.n > 0 && !entry->options.hold_public;
 }
 
 void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {

@@ -34,7 +34,7 @@ size_t t2_entry_public_connections(const t2_entry *entry) {
   if (entry->public_server) n += t2_server_connections(entry->public_server);
   if (entry->public_tls_server) n += t2_server_connections(entry->public_tls_server);
   if (entry->shared && entry->uplink_server) n += t2_server_connections(entry->uplink_server);
-  return n + entry->tcp.count;
+  return n + entry->tcp.count + entry->passthrough_opening;
 }
 
 /* It may come from inside the drain, or from a connection's end: what follows does not. */
@@ -50,7 +50,7 @@ void t2_entry_drain_public(t2_entry *entry) {
   if (entry->public_server) t2_server_drain(entry->public_server);
   if (entry->public_tls_server) t2_server_drain(entry->public_tls_server);
   if (entry->shared && entry->uplink_server) t2_server_drain(entry->uplink_server);
-  t2_entry_close_passthrough(entry);
+  t2_entry_drain_passthrough(entry);
 }
 
 static void on_server_close(void *user) {
@@ -107,6 +107,7 @@ static int open_server(t2_entry *entry, t2_server **server, t2_proxy *proxy, con
 static int open_public(t2_entry *entry, char *detail, size_t size) {
   t2_server_options options;
   public_options(entry, &options);
+  options.listener.held = entry->options.hold_public;
   options.listener.address = entry->options.public_address;
   return open_server(entry, &entry->public_server, &entry->public_proxy, &options, t2_entry_on_public_request,
                      detail, size);
@@ -146,6 +147,7 @@ static int open_public_tls(t2_entry *entry, char *detail, size_t size) {
   if (err == 0) err = keep_tickets(entry, entry->public_tls, "public", detail, size);
   if (err) return err;
   public_options(entry, &options);
+  options.listener.held = entry->options.hold_public;
   options.listener.address = entry->options.public_tls_address;
   options.listener.tls = entry->public_tls;
   t2_entry_share_passthrough(entry, &options.listener);
@@ -249,6 +251,7 @@ int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
   if (err == 0) err = t2_entry_open_passthrough(entry, detail, size);
   if (err == 0) err = note_addresses(entry);
   if (err == 0) err = t2_entry_open_ports(entry);
+  if (err == 0) t2_entry_adopt_ports(entry);
   entry->site =
       (t2_route_site){t2_str_c(o->domain),
                       t2_str_c(entry->id),

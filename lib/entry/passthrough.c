@@ -1,7 +1,8 @@
 #include <entry/state.h>
 #include <stdio.h>
 
-#define LINGER_MS 2000 /* for a client to read why it is turned away */
+#define LINGER_MS      2000 /* for a client to read why it is turned away */
+#define HELLO_GRACE_MS 5000 /* for hellos that are under way when the entry drains */
 
 enum { ACCESS_DENIED = 49, INTERNAL_ERROR = 80, UNRECOGNIZED_NAME = 112 }; /* RFC 8446, 6.2 */
 
@@ -95,7 +96,8 @@ int t2_entry_open_passthrough(t2_entry *entry, char *detail, size_t size) {
                                        .pass = &own_port,
                                        .pass_user = entry,
                                        .hello_ms = o->header_timeout_ms,
-                                       .accepts = &entry->accepts};
+                                       .accepts = &entry->accepts,
+                                       .held = o->hold_public};
   if (!o->tls_address || t2_entry_passthrough_shares(o)) return 0;
   int err = t2_listener_new(&entry->passthrough, entry->loop, &options, no_other, entry, detail, size);
   if (err == 0) entry->servers_open++;
@@ -108,8 +110,21 @@ static void on_listener_close(void *user) {
   t2_entry_settled(entry);
 }
 
+static void on_opened(void *user) {
+  t2_entry *entry = user;
+  entry->passthrough_opening = false;
+  t2_entry_public_gone(entry);
+}
+
+void t2_entry_drain_passthrough(t2_entry *entry) {
+  if (!entry->passthrough) return;
+  entry->passthrough_opening = true;
+  t2_listener_stop(entry->passthrough, HELLO_GRACE_MS, on_opened, entry);
+}
+
 void t2_entry_close_passthrough(t2_entry *entry) {
   t2_listener *listener = entry->passthrough;
   entry->passthrough = NULL;
+  entry->passthrough_opening = false;
   if (listener) t2_listener_close(listener, on_listener_close, entry);
 }

@@ -2,6 +2,7 @@
 #include <net/address.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
+#include <unistd.h>
 #include <wire/detail.h>
 
 #define BINDS_MAX 1024 /* of ports that others on this machine have, in one search */
@@ -25,14 +26,75 @@ static void on_sweep(t2_timer *timer) {
   ports->ops->on_sweep(ports->user);
 }
 
+static void on_spare_timer(t2_timer *timer);
+
 void t2_entry_ports_init(t2_entry_ports *ports, t2_loop *loop, const t2_entry_ports_options *options,
                          const t2_entry_ports_ops *ops, void *user) {
   *ports = (t2_entry_ports){.loop = loop, .options = *options, .ops = ops, .user = user};
   t2_timer_init(&ports->sweep, on_sweep);
+  t2_timer_init(&ports->spare_timer, on_spare_timer);
 }
 
 void t2_entry_ports_fini(t2_entry_ports *ports) {
   t2_free(ports->loop->mem, ports->open);
+}
+
+/* ---- Sockets of another process ---- */
+
+static int take_spare(t2_entry_ports *ports, uint16_t number) {
+  int *at = ports->spare ? &ports->spare[number - ports->options.first] : NULL;
+  int fd = at && *at ? *at : -1;
+  if (at) *at = 0;
+  return fd;
+}
+
+static void close_spare(t2_entry_ports *ports) {
+  for (size_t i = 0; ports->spare && i < range_of(ports); i++)
+    if (ports->spare[i]) close(ports->spare[i]);
+  t2_free(ports->loop->mem, ports->spare);
+  ports->spare = NULL;
+  t2_loop_timer_stop(ports->loop, &ports->spare_timer);
+}
+
+static void on_spare_timer(t2_timer *timer) {
+  close_spare(T2_CONTAINER_OF(timer, t2_entry_ports, spare_timer));
+}
+
+int t2_entry_ports_adopt(t2_entry_ports *ports, uint16_t number, int fd) {
+  const t2_entry_ports_options *o = &ports->options;
+  size_t range = range_of(ports);
+  int err = range == 0 || number < o->first || number > o->last ? T2_ERR_CONFLICT : 0;
+  if (err == 0 && !ports->spare) {
+    ports->spare = t2_calloc(ports->loop->mem, range, sizeof(int));
+    if (!ports->spare) err = T2_ERR_NOMEM;
+  }
+  if (err == 0 && ports->spare[number - o->first]) err = T2_ERR_CONFLICT;
+  if (err) {
+    close(fd);
+    return err;
+  }
+  ports->spare[number - o->first] = fd;
+  t2_loop_timer_start(ports->loop, &ports->spare_timer, T2_ENTRY_PORT_GRACE_MS);
+  return 0;
+}
+
+void t2_entry_ports_hold(t2_entry_ports *ports, bool held) {
+  ports->held = held;
+  for (size_t i = 0; ports->open && i < range_of(ports); i++) {
+    const t2_entry_port *port = ports->open[i];
+    if (port && port->listener) t2_listener_hold(port->listener, held);
+    if (port && port->udp && !held) (void)t2_udp_start(port->udp);
+  }
+}
+
+void t2_entry_ports_each(const t2_entry_ports *ports, void (*cb)(uint16_t number, int fd, void *user),
+                         void *user) {
+  for (size_t i = 0; i < range_of(ports); i++) {
+    const t2_entry_port *port = ports->open ? ports->open[i] : NULL;
+    int fd = port ? port->udp ? t2_udp_socket(port->udp) : t2_listener_socket(port->listener)
+                  : (ports->spare && ports->spare[i] ? ports->spare[i] : -1);
+    if (fd >= 0) cb((uint16_t)(ports->options.first + i), fd, user);
+  }
 }
 
 /* ---- One port ---- */
@@ -76,10 +138,22 @@ void t2_entry_port_close(t2_entry_session *session) {
 void t2_entry_ports_close_all(t2_entry_ports *ports) {
   for (size_t i = 0; ports->open && i < range_of(ports); i++)
     if (ports->open[i]) t2_entry_port_close(ports->open[i]->session);
+  close_spare(ports);
+}
+
+static int bind_spare(t2_entry_port *port, int fd) {
+  const t2_entry_ports *ports = port->owner;
+  int err = t2_udp_adopt(&port->udp, ports->loop, fd, on_datagram, port);
+  if (err || ports->held) return err;
+  err = t2_udp_start(port->udp);
+  if (err) t2_udp_close(port->udp);
+  return err;
 }
 
 static int bind_to(t2_entry_port *port) {
-  const t2_entry_ports *ports = port->owner;
+  t2_entry_ports *ports = port->owner;
+  int spare = take_spare(ports, port->number);
+  if (spare >= 0) return bind_spare(port, spare);
   t2_address address;
   int err = t2_address_parse(&address, t2_str_c(ports->options.host), port->number);
   if (err == 0) err = t2_udp_bind(&port->udp, ports->loop, &address, on_datagram, port);
@@ -90,12 +164,16 @@ static int bind_to(t2_entry_port *port) {
 }
 
 static int listen_on(t2_entry_port *port) {
-  const t2_entry_ports *ports = port->owner;
+  t2_entry_ports *ports = port->owner;
+  int spare = take_spare(ports, port->number);
   char address[T2_ADDRESS_TEXT + 64], detail[160];
   bool v6 = strchr(ports->options.host, ':') != NULL;
   snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", ports->options.host, (unsigned)port->number);
-  t2_listener_options options = {.address = address, .connections_max = ports->options.connections_max};
+  if (spare >= 0) snprintf(address, sizeof(address), "fd:%d", spare);
+  t2_listener_options options = {
+      .address = address, .connections_max = ports->options.connections_max, .held = ports->held};
   int err = t2_listener_new(&port->listener, ports->loop, &options, on_accept, port, detail, sizeof(detail));
+  if (err && spare >= 0) close(spare);
   if (err && err != T2_ERR_CONFLICT)
     t2_log_at(&ports->loop->log, WARN, "entry", "no port for session %s: %s", port->session->id, detail);
   return err;

@@ -41,6 +41,9 @@ typedef struct t2_entry_ports {
   t2_entry_port **open; /* by number, from options.first on; made with the first one */
   size_t count;
   t2_timer sweep;
+  int *spare; /* likewise: sockets that wait for a session, from another process; 0: none */
+  t2_timer spare_timer;
+  bool held;
 } t2_entry_ports;
 
 /* options are copied; their host outlives this. */
@@ -53,6 +56,15 @@ void t2_entry_ports_fini(t2_entry_ports *ports);
  * range); T2_ERR_UNAVAILABLE: none is free; T2_ERR_NOMEM. detail has a sentence. */
 int t2_entry_ports_open(t2_entry_ports *ports, t2_entry_session *session, uint16_t asked, char *detail,
                         size_t detail_size);
+/* A socket of that port that is open already: the ports' from here on. It is for the session that opens the
+ * port within T2_ENTRY_PORT_GRACE_MS. 0; T2_ERR_CONFLICT: it is none of the range, or there is one;
+ * T2_ERR_NOMEM. */
+int t2_entry_ports_adopt(t2_entry_ports *ports, uint16_t number, int fd);
+/* True: what comes to the ports waits in the system's queues. */
+void t2_entry_ports_hold(t2_entry_ports *ports, bool held);
+/* Calls back with the descriptor of each port that is open, or waits. */
+void t2_entry_ports_each(const t2_entry_ports *ports, void (*cb)(uint16_t number, int fd, void *user),
+                         void *user);
 /* The session's port, or 0. */
 uint16_t t2_entry_port_number(const t2_entry_session *session);
 /* No new connections; those that are there live on. UDP: on_close comes. Does nothing without a port. */

@@ -1,7 +1,7 @@
 /* What the parts of t2_entry share: entry.c (the object), anteroom.c (who comes too early), listeners.c,
- * public.c (public requests), connections.c (on the ports of TCP sessions), passthrough.c (TLS connections by
- * their server name), flows.c (on those of UDP ones), registration.c (the control plane). Included by these
- * alone.
+ * handover.c (another process takes its place), public.c (public requests), connections.c (on the ports of
+ * TCP sessions), passthrough.c (TLS connections by their server name), flows.c (on those of UDP ones),
+ * registration.c (the control plane). Included by these alone.
  */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
@@ -66,6 +66,7 @@ struct t2_entry {
   bool shared;              /* uplink_server is the public's too */
   bool advertised;          /* options.advertise_public was given */
   t2_listener *passthrough; /* NULL: closed, or there is none, or it is one with public TLS */
+  bool passthrough_opening; /* it has been stopped, and hellos are still awaited */
   unsigned servers_open;
   t2_uplinks uplinks;
   t2_entry_ports ports;
@@ -112,6 +113,11 @@ void t2_entry_close_listeners(t2_entry *entry);
 /* One public connection is gone: goes on with a drain. user is the entry. */
 void t2_entry_public_gone(void *user);
 
+/* ---- handover.c ---- */
+
+/* The sockets of session ports that the options have. */
+void t2_entry_adopt_ports(t2_entry *entry);
+
 /* ---- connections.c ---- */
 
 void t2_entry_init_connections(t2_entry *entry);
@@ -141,6 +147,8 @@ bool t2_entry_passthrough_shares(const t2_entry_options *options);
 void t2_entry_share_passthrough(t2_entry *entry, t2_listener_options *options);
 /* Opens a listener of its own, if the options say so. Errors as t2_entry_new. */
 int t2_entry_open_passthrough(t2_entry *entry, char *detail, size_t size);
+/* No new connections; those whose hello is under way are still passed on. */
+void t2_entry_drain_passthrough(t2_entry *entry);
 /* Connections that were passed on live on. t2_entry_settled comes, if there is one. */
 void t2_entry_close_passthrough(t2_entry *entry);
 

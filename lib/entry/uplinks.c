@@ -25,6 +25,7 @@ struct t2_entry_uplink {
   uint64_t instance; /* a number for its client's process */
   uint32_t weight;   /* of the session's requests, relative to its other uplinks */
   int64_t issued_at; /* its ticket */
+  bool asked;        /* its client has been asked to dial anew */
   char ticket_id[sizeof(((t2_ticket *)0)->id)];
 };
 
@@ -227,6 +228,17 @@ static int add_address(const t2_uplinks *uplinks, const t2_entry_session *sessio
   return t2_fields_add(&answer->fields, T2_STR(T2_PTTH_ADDRESS), t2_str_c(text));
 }
 
+static void ask_anew(t2_entry_uplink *uplink) {
+  uplink->asked = true;
+  t2_h2_conn_reattach(uplink->h2);
+}
+
+/* Nobody took this process's place after all, and clients that were asked to dial have come to it again. */
+static void let_asked_go(const t2_entry_session *session) {
+  for (size_t i = 0; i < session->uplink_count; i++)
+    if (session->uplinks[i]->asked) t2_h2_conn_drain(session->uplinks[i]->h2);
+}
+
 /* The exchange with the 101 ends, and the connection turns round: this side asks from here on. */
 static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink) {
   t2_h2_conn_options options;
@@ -253,6 +265,10 @@ static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2
     return;
   }
   uplinks->total++;
+  if (uplinks->moved)
+    ask_anew(uplink);
+  else
+    let_asked_go(uplink->session);
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "uplink of session %s is up, from %.*s",
             uplink->session->id, T2_STR_ARG(t2_conn_peer(conn)));
 }
@@ -390,6 +406,12 @@ void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message) {
     t2_h2_conn_close(uplink->h2, T2_ERR_FORBIDDEN);
   }
   release_port(uplinks, message);
+}
+
+void t2_uplinks_reattach(t2_uplinks *uplinks) {
+  uplinks->moved = true;
+  T2_LIST_FOREACH(node, next, &uplinks->list)
+  ask_anew(T2_LIST_ENTRY(node, t2_entry_uplink, node));
 }
 
 void t2_uplinks_drain(t2_uplinks *uplinks) {

@@ -25,6 +25,7 @@ struct t2_uplinks {
   uint64_t total;            /* opened since the start */
   uint64_t random;           /* for choosing; no secret */
   bool closed;               /* no more are opened */
+  bool moved;                /* those that are opened are asked to dial anew */
   uint64_t ping_interval_ms; /* of silence; after as much again without an answer an uplink is given up */
   size_t queue_max;          /* requests of one session that wait; waiting.c */
   uint64_t queue_timeout_ms; /* for so long */
@@ -50,6 +51,9 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request
 t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields);
 /* Notes what was revoked, and closes the uplinks it covers. */
 void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message);
+/* Another process takes this one's place at the uplink's address: clients are asked to dial that as well.
+ * What is open here takes requests as before. */
+void t2_uplinks_reattach(t2_uplinks *uplinks);
 /* GOAWAY on all of them; no more are opened. */
 void t2_uplinks_drain(t2_uplinks *uplinks);
 void t2_uplinks_close(t2_uplinks *uplinks);
