@@ -182,6 +182,16 @@ static void on_signal(uv_signal_t *handle, int number) {
   state->ops->drain(state->user, app->drain_timeout_ms);
 }
 
+void t2_app_drain(t2_app *app) {
+  t2_app_state *state = app->state;
+
+  if (state->draining || state->ended) return;
+  if (state->health) t2_health_close(state->health);
+  state->health = NULL;
+  state->draining = true;
+  state->ops->drain(state->user, app->drain_timeout_ms);
+}
+
 static void on_hangup(uv_signal_t *handle, int number) {
   t2_app *app = handle->data;
   t2_app_state *state = app->state;

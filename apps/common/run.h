@@ -76,6 +76,9 @@ int t2_app_run(t2_app *app, int status);
 /* Ends t2_app_run with that exit status (the first call's counts), from a callback on the loop. */
 void t2_app_end(t2_app *app, int status);
 
+/* Drains, as at the first SIGTERM; the admin listener is closed, for another process has it. */
+void t2_app_drain(t2_app *app);
+
 /* One JSON object a line on stdout with --json, else nothing: "event" and then the members of a jansson
  * json_pack format, as in t2_app_event(app, "ready", "{s:s, s:s?}", "control", address, "admin",
  * app->admin_address). NULL format: no members. */

@@ -1,5 +1,6 @@
 /* proxyentry: the data plane's public listener and uplink listener. */
 #include <common/entry_options.h>
+#include <common/handover.h>
 #include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@ typedef struct program {
   t2_app app;
   t2_app_entry given;
   t2_entry *entry;
+  t2_app_handover handover;
 } program;
 
 /* ---- Events ---- */
@@ -50,6 +52,7 @@ static void on_event(t2_entry *entry, const t2_entry_event *event, void *user) {
 
 static void on_drain(void *user, uint64_t timeout_ms) {
   program *p = user;
+  t2_app_handover_close(&p->handover);
   if (p->entry)
     t2_entry_drain(p->entry, timeout_ms);
   else
@@ -58,6 +61,7 @@ static void on_drain(void *user, uint64_t timeout_ms) {
 
 static void on_close(void *user) {
   program *p = user;
+  t2_app_handover_close(&p->handover);
   if (p->entry) t2_entry_close(p->entry, NULL, NULL);
   p->entry = NULL;
 }
@@ -70,7 +74,8 @@ static bool on_ready(void *user) {
 static int on_reload(void *user, char *detail, size_t size) {
   const program *p = user;
   int err = p->entry ? t2_entry_reload(p->entry, detail, size) : T2_ERR_STATE;
-  if (err == 0) snprintf(detail, size, "the certificates were read again");
+  if (err == 0)
+    snprintf(detail, size, "the certificates were read again; limits and other options stay until a restart");
   return err;
 }
 
@@ -92,15 +97,17 @@ int main(int argc, char **argv) {
       {"token", T2_CLI_TEXT, &o->token, "TOKEN", "for the control plane; other users of this machine see it",
        0, 0},
   };
-  t2_cli_option table[T2_APP_ENTRY_ROWS + sizeof(own) / sizeof(own[0])];
+  t2_cli_option table[T2_APP_ENTRY_ROWS + sizeof(own) / sizeof(own[0]) + T2_APP_HANDOVER_ROWS];
   size_t rows = t2_app_entry_table(&p.given, table);
   memcpy(table + rows, own, sizeof(own));
+  rows += sizeof(own) / sizeof(own[0]);
+  t2_app_handover_table(&p.handover, table + rows);
   t2_cli cli = {
       .program = "proxyentry",
       .usage = "[OPTION]...",
       .about = "Takes public requests, and passes each on to the tunnel client that serves its session.",
       .options = table,
-      .option_count = rows + sizeof(own) / sizeof(own[0]),
+      .option_count = rows + T2_APP_HANDOVER_ROWS,
   };
   int status = t2_app_init(&p.app, &cli, argc, argv);
   if (status >= 0) return status;
@@ -109,7 +116,12 @@ int main(int argc, char **argv) {
   t2_app_file(&p.app, &o->key_file, "key", T2_DEV_KEY_FILE);
   t2_app_token(&p.app, &o->token, p.given.token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_entry_complete(&p.app, &p.given);
+  t2_app_handover_take(&p.app, &p.handover, "proxyentry", o->id);
+  t2_app_handover_entry(&p.handover, o);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = t2_app_entry_start(&p.app, &p.given, on_event, &p, &p.entry);
-  return t2_app_run(&p.app, status);
+  if (status == 0) t2_app_handover_start(&p.handover, p.entry, NULL, NULL);
+  status = t2_app_run(&p.app, status);
+  t2_app_handover_close(&p.handover);
+  return status;
 }

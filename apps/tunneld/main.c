@@ -1,15 +1,14 @@
 /* tunneld: the control plane; with --entry also an entry, in the same process. */
+#include <common/control_part.h>
 #include <common/entry_options.h>
 #include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
-#include <tunnel2/control.h>
 
 typedef struct program {
   t2_app app;
   bool with_entry;
-  t2_control_options options;
-  t2_control *control;
+  t2_app_control control;
   bool control_ended;
   t2_app_entry given;
   t2_entry *entry; /* NULL without --entry */
@@ -21,7 +20,7 @@ typedef struct program {
 /* With an entry once that is registered: then a client finds all it needs. */
 static void say_ready(program *p) {
   const char *id = NULL, *public_address = NULL, *secure = NULL, *tls = NULL, *uplink = NULL;
-  const char *address = t2_control_address(p->control);
+  const char *address = t2_control_address(p->control.control);
   if (p->ready) return;
   p->ready = true;
   if (p->entry) {
@@ -68,37 +67,40 @@ static void on_entry_event(t2_entry *entry, const t2_entry_event *event, void *u
 
 static void on_drain(void *user, uint64_t timeout_ms) {
   program *p = user;
+  t2_app_handover_close(&p->control.handover);
+  p->control_ended = !p->control.control; /* another process has it */
+  if (p->control_ended) t2_app_event(&p->app, "draining", NULL);
   if (p->entry) t2_entry_drain(p->entry, timeout_ms);
-  if (p->control)
-    t2_control_drain(p->control, timeout_ms);
-  else
-    t2_app_end(&p->app, T2_APP_OK);
+  if (p->control.control) t2_control_drain(p->control.control, timeout_ms);
+  end_if_done(p);
 }
 
 static void on_close(void *user) {
   program *p = user;
+  t2_app_handover_close(&p->control.handover);
   if (p->entry) t2_entry_close(p->entry, NULL, NULL);
-  if (p->control) t2_control_close(p->control, NULL, NULL);
+  if (p->control.control) t2_control_close(p->control.control, NULL, NULL);
   p->entry = NULL;
-  p->control = NULL;
+  p->control.control = NULL;
 }
 
 static bool on_ready(void *user) {
   const program *p = user;
-  if (!p->control || !t2_control_is_ready(p->control)) return false;
+  if (!p->control.control || !t2_control_is_ready(p->control.control)) return false;
   return !p->with_entry || (p->entry && t2_entry_is_ready(p->entry));
 }
 
 static int on_reload(void *user, char *detail, size_t size) {
   const program *p = user;
-  int err = p->control ? t2_control_reload(p->control, detail, size) : T2_ERR_STATE;
+  int err = p->control.control ? t2_control_reload(p->control.control, detail, size) : T2_ERR_STATE;
   if (err == 0 && p->entry) err = t2_entry_reload(p->entry, detail, size);
-  if (err == 0) snprintf(detail, size, "certificates and tokens were read again");
+  if (err == 0)
+    snprintf(detail, size, "certificates and tokens were read again; other options stay until a restart");
   return err;
 }
 
 static void on_metrics(struct t2_buf *out, void *user) {
-  t2_app_control_metrics(out, ((const program *)user)->control);
+  t2_app_control_metrics(out, ((const program *)user)->control.control);
   t2_app_entry_metrics(out, ((const program *)user)->entry);
 }
 
@@ -107,37 +109,24 @@ static const t2_app_ops ops = {
 
 /* ---- The start ---- */
 
-static int start_control(program *p) {
-  char detail[512] = "";
-  t2_control_options *o = &p->options;
-  o->log = p->app.log;
-  o->log_user = p->app.log_user;
-  o->log_level = p->app.log_level;
-  o->state_dir = p->app.state_dir;
-  o->on_event = on_control_event;
-  o->user = p;
-  int err = t2_control_new(&p->control, &p->app.loop, o, detail, sizeof(detail));
-  const char *reason = *detail ? detail : t2_strerror(err);
-  if (err == T2_ERR_INVALID || err == T2_ERR_UNSUPPORTED) return t2_app_usage(&p->app, "%s", reason);
-  return err ? t2_app_fail(&p->app, "%s", reason) : T2_APP_OK;
-}
-
 /* It talks to the control plane like any other: over TLS, at its address. */
 static int start_entry(program *p) {
   char url[128];
   t2_entry_options *o = &p->given.options;
-  snprintf(url, sizeof(url), "https://%s", t2_control_address(p->control));
+  snprintf(url, sizeof(url), "https://%s", t2_control_address(p->control.control));
   if (!o->control) o->control = url;
-  o->cert_file = p->options.cert_file;
-  o->key_file = p->options.key_file;
-  o->tls_min = p->options.tls_min;
+  o->cert_file = p->control.options.cert_file;
+  o->key_file = p->control.options.key_file;
+  o->tls_min = p->control.options.tls_min;
   return t2_app_entry_start(&p->app, &p->given, on_entry_event, p, &p->entry);
 }
 
 static int start(program *p) {
-  int status = start_control(p);
+  int status = t2_app_control_make(&p->control);
   if (status == T2_APP_OK && p->with_entry) status = start_entry(p);
-  if (status == T2_APP_OK) (void)t2_control_start(p->control);
+  if (status != T2_APP_OK) return status;
+  (void)t2_control_start(p->control.control);
+  t2_app_handover_start(&p->control.handover, p->entry, &t2_app_control_role, &p->control);
   return status;
 }
 
@@ -147,10 +136,10 @@ static void complete(program *p) {
   t2_entry_options *e = &p->given.options;
   t2_app_dev_state(app);
   t2_app_require(app, "state-dir", app->state_dir);
-  t2_app_file(app, &p->options.cert_file, "cert", T2_DEV_CERT_FILE);
-  t2_app_file(app, &p->options.key_file, "key", T2_DEV_KEY_FILE);
-  t2_app_file(app, &p->options.tokens_file, "tokens", T2_DEV_TOKENS_FILE);
-  t2_app_loopback(app, "listen", p->options.address);
+  t2_app_file(app, &p->control.options.cert_file, "cert", T2_DEV_CERT_FILE);
+  t2_app_file(app, &p->control.options.key_file, "key", T2_DEV_KEY_FILE);
+  t2_app_file(app, &p->control.options.tokens_file, "tokens", T2_DEV_TOKENS_FILE);
+  t2_app_loopback(app, "listen", p->control.options.address);
   if (!p->with_entry) return;
   t2_app_token(app, &e->token, p->given.token_file, "token-file");
   t2_app_entry_complete(app, &p->given);
@@ -158,7 +147,7 @@ static void complete(program *p) {
 
 int main(int argc, char **argv) {
   program p = {0};
-  t2_control_options *o = &p.options;
+  t2_control_options *o = &p.control.options;
   t2_control_options_init(o);
   const t2_cli_option own[] = {
       {"listen", T2_CLI_TEXT, &o->address, "HOST:PORT", "the control API (127.0.0.1:12002)", 0, 0},
@@ -171,10 +160,14 @@ int main(int argc, char **argv) {
       {"key-rotation", T2_CLI_NUMBER, &o->key_rotation_seconds, "SECONDS", "period (0: when asked)", 0, 0},
       {"entry", T2_CLI_FLAG, &p.with_entry, NULL, "run an entry as well; what follows is for it", 0, 0},
   };
-  const size_t n = sizeof(own) / sizeof(own[0]);
-  t2_cli_option table[sizeof(own) / sizeof(own[0]) + T2_APP_ENTRY_ROWS];
+  const size_t n = sizeof(own) / sizeof(own[0]) + T2_APP_HANDOVER_ROWS;
+  t2_cli_option table[sizeof(own) / sizeof(own[0]) + T2_APP_HANDOVER_ROWS + T2_APP_ENTRY_ROWS];
   bool given[sizeof(table) / sizeof(table[0])] = {0};
-  memcpy(table, own, sizeof(own));
+  t2_app_handover_table(&p.control.handover, table);
+  memcpy(table + T2_APP_HANDOVER_ROWS, own, sizeof(own));
+  p.control.app = &p.app;
+  p.control.on_event = on_control_event;
+  p.control.user = &p;
   t2_cli cli = {
       .program = "tunneld",
       .usage = "[OPTION]...",
@@ -187,7 +180,12 @@ int main(int argc, char **argv) {
   if (status >= 0) return status;
   complete(&p);
   if (!p.with_entry) t2_app_entry_unused(&p.app, &cli, n);
+  t2_app_handover_take(&p.app, &p.control.handover, "tunneld", NULL);
+  t2_app_handover_address(&p.control.handover, "control", &o->address);
+  if (p.with_entry) t2_app_handover_entry(&p.control.handover, &p.given.options);
   status = t2_app_start(&p.app, &ops, &p);
   if (status == 0) status = start(&p);
-  return t2_app_run(&p.app, status);
+  status = t2_app_run(&p.app, status);
+  t2_app_handover_close(&p.control.handover);
+  return status;
 }

@@ -1,0 +1,275 @@
+"""Rolling restarts under a steady load: no request fails, and no WebSocket ends before the time for draining has."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from api import call
+from programs import DEADLINE, wait_until
+from steady import Steady
+from websocket_origin import WebSocketOrigin
+from wire import Client, Closed
+
+DRAIN = ("--drain-timeout", "60")
+AFTER = 1.5  # seconds of load behind each restart
+
+
+@pytest.fixture
+def sockets():
+    origin = WebSocketOrigin()
+    yield origin
+    origin.close()
+
+
+def pair(text_or_pair):
+    return "%s:%d" % text_or_pair
+
+
+def serve(site, origin, sockets):
+    """Two clients of the session, so that it is one of many, and one for WebSockets."""
+    site.session = "main"
+    for target, session in ((origin.target, "main"), (origin.target, "main"), (sockets.port, "sockets")):
+        site.tunnelc(target, session=session)
+    return Steady(site.public, "/session/main/bytes/100", "/session/sockets/")
+
+
+def go_on(load, seconds=AFTER):
+    end, before = time.monotonic() + seconds, load.total()
+    wait_until(lambda: time.monotonic() > end and load.total() > before + 50, "a load")
+
+
+def check(load):
+    print(f"requests: {load.done}, slowest {load.slowest:.3f} s, WebSockets: {load.open_websockets}")
+    assert not load.failures, f"{len(load.failures)} of {load.total()}: {load.failures[:8]}"
+
+
+def test_entry_by_handover(site, origin, sockets):
+    site.tunneld()
+    old = site.proxyentry(*DRAIN)
+    olds = []
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        for _ in range(2):
+            new = site.proxyentry("--handover", *DRAIN)
+            new.event("serving")
+            old.event("draining")
+            assert (new.public, new.uplink, new.admin) == (old.public, old.uplink, old.admin)
+            olds.append(old)
+            old = new
+            go_on(load)
+        assert olds[0].process.poll() is None  # its WebSockets go on
+    check(load)
+    for program in olds:
+        assert program.wait() == 0
+
+
+def test_tunneld_with_an_entry_by_handover(site, origin, sockets):
+    old = site.tunneld("--entry", "--entry-id", "east", "--public", "127.0.0.1:0", "--uplink", "127.0.0.1:0", *DRAIN)
+    sessions = []
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        for _ in range(2):
+            new = site.tunneld("--entry", "--entry-id", "east", "--public", "127.0.0.1:0", "--uplink", "127.0.0.1:0",
+                               "--handover", *DRAIN)
+            old.event("draining")
+            assert (new.ready["control"], new.public) == (old.ready["control"], old.public)
+            old = new
+            go_on(load)
+            sessions.append({s["session"] for s in call(site, "GET", "/v1/sessions", token=site.token).json["sessions"]})
+    check(load)
+    assert sessions == [{"main", "sockets"}] * 2
+
+
+@pytest.mark.parametrize("how", ["handover", "stop and start"])
+def test_tunneld_with_entries_apart(site, origin, sockets, how):
+    old = site.tunneld()
+    entry = site.proxyentry()
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        for _ in range(2):
+            mark = entry.mark()
+            if how == "handover":
+                new = site.tunneld("--handover", listen=site.control)
+            else:
+                assert old.stop() == 0
+                new = site.tunneld(listen=site.control)
+            entry.event("registered", after=mark)
+            assert old.wait() == 0
+            old = new
+            go_on(load)
+    check(load)
+
+
+class Activation:
+    """Stands in for systemd: keeps the sockets, and starts programs that get them as LISTEN_FDS."""
+
+    NAMES = ("public", "uplink", "admin")
+
+    def __init__(self):
+        self.sockets = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in self.NAMES]
+
+    def start(self, site, *arguments):
+        """A proxyentry by way of a Python that puts the descriptors where they are expected."""
+        code = ("import os,sys;fds=list(map(int,sys.argv[1].split(',')));"
+                "high=[os.dup2(os.dup(fd),100+i,True) for i,fd in enumerate(fds)];"
+                "[os.dup2(fd,3+i,True) for i,fd in enumerate(high)];"
+                "os.environ['LISTEN_PID']=str(os.getpid());os.execv(sys.argv[2],sys.argv[2:])")
+        given = [str(s.fileno()) for s in self.sockets]
+        real = subprocess.Popen
+
+        def popen(command, **options):
+            return real([sys.executable, "-c", code, ",".join(given), *command], **options,
+                        pass_fds=[s.fileno() for s in self.sockets])
+
+        environment = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(self.NAMES)}
+        subprocess.Popen = popen
+        try:
+            program = site.start("proxyentry", *site.common("--control", f"https://{site.control}", "--entry-id", "east",
+                                                            "--admin", "127.0.0.1:0", *arguments),
+                                 environment=environment)
+        finally:
+            subprocess.Popen = real
+        program.ready = program.event("ready")
+        site._note_entry(program)
+        return program
+
+    def close(self):
+        for sock in self.sockets:
+            sock.close()
+
+
+@pytest.fixture
+def activation():
+    activation = Activation()
+    yield activation
+    activation.close()
+
+
+def test_sockets_of_systemd_are_taken_by_name(site, origin, activation):
+    site.tunneld()
+    entry = activation.start(site)
+    assert [site.public[1], site.uplink[1], int(entry.ready["admin"].rsplit(":", 1)[1])] == [
+        s.getsockname()[1] for s in activation.sockets]
+    site.tunnelc(origin.target, session="main")
+    site.session = "main"
+    with Client(site.public) as client:
+        assert client.ask("GET", site.path("/echo")).status == 200
+    assert entry.stop() == 0
+    with Client(site.public) as client:  # which nobody accepts now, and nobody refuses
+        client.request("GET", site.path("/echo"))
+        activation.start(site)
+        wait_until(lambda: client.wire.buffer or client.wire.more() is None, "an answer from the next one")
+
+
+def test_entry_by_activation_and_handover(site, origin, sockets, activation):
+    site.tunneld()
+    old = activation.start(site, *DRAIN)
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        for _ in range(2):
+            new = activation.start(site, "--handover", *DRAIN)
+            new.event("serving")
+            old.event("draining")
+            old = new
+            go_on(load)
+    check(load)
+
+
+def test_handover_that_fails_leaves_all_as_it_was(site, origin, sockets):
+    """The next one can't start, or goes before it serves."""
+    site.tunneld()
+    old = site.proxyentry(*DRAIN)
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        failing = site.start("proxyentry", *site.common("--control", f"https://{site.control}", "--entry-id", "east",
+                                                        "--handover", "--public-tls", "127.0.0.1:0", "--public-cert",
+                                                        site.state / "token"))
+        failing.expected_end = failing.wait()
+        assert failing.expected_end == 1
+        go_on(load)
+        mark = old.mark()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:  # it dies before it serves
+            other.settimeout(DEADLINE)
+            other.connect(str(site.state / "east.handover"))
+            other.send(b"take 1")
+            names, fds, _, _ = socket.recv_fds(other, 4096, 64)
+            assert names.split() == [b"public", b"uplink", b"admin"] and len(fds) == 3
+            assert other.recv(100) == b"end 2"
+            other.send(b"attached")
+            go_on(load, 0.3)
+            for fd in fds:
+                os.close(fd)
+        old.event("registered", after=mark)
+        go_on(load)
+        assert old.process.poll() is None and not [e for e in old.events if e["event"] == "draining"]
+    check(load)
+
+
+def test_handover_socket_is_for_its_own_user_alone(site):
+    site.tunneld()
+    site.proxyentry()
+    path = site.state / "east.handover"
+    assert path.stat().st_mode & 0o777 == 0o600
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.settimeout(DEADLINE)
+    sock.connect(str(path))
+    sock.send(b"give me all")
+    assert sock.recv(100) == b""  # what is not understood ends it
+    sock.close()
+    if os.geteuid() != 0:
+        pytest.skip("another user is for root to be")
+    os.chmod(path, 0o777)
+    for folder in (site.state, *site.state.parents):
+        if str(folder).startswith("/tmp/"):
+            os.chmod(folder, 0o755)
+    code = ("import os,socket,sys;os.setuid(65534);s=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET);"
+            "s.settimeout(10);s.connect(sys.argv[1]);s.send(b'take 1');print(len(s.recv(100)))")
+    answer = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=DEADLINE)
+    assert answer.stdout.strip() == "0" or "Error" in answer.stderr
+
+
+def test_first_process_finds_nobody_to_take_from(site, origin):
+    site.tunneld("--handover")
+    site.proxyentry("--handover")
+    site.tunnelc(origin.target, session="main")
+    site.session = "main"
+    with Client(site.public) as client:
+        assert client.ask("GET", site.path("/echo")).status == 200
+
+
+def test_draining_entry_answers_on_idle_connections_and_says_close(site, origin):
+    site.tunneld()
+    entry = site.proxyentry()
+    site.tunnelc(origin.target, session="main")
+    site.session = "main"
+    with Client(site.public) as idle, Client(site.public) as fresh:
+        assert idle.ask("GET", site.path("/echo")).status == 200
+        entry.signal()
+        entry.event("draining")
+        response = idle.ask("GET", site.path("/echo"))
+        assert response.status == 200 and response.fields.get("connection") == "close" and idle.closed()
+        assert fresh.ask("GET", site.path("/echo")).fields.get("connection") == "close"
+    with pytest.raises((OSError, Closed)):
+        Client(site.public)
+    assert entry.wait() == 0
+
+
+def test_keys_and_certificates_anew_under_load(site, origin, sockets):
+    """SIGHUP of both, and a key rotation: nothing is lost, and a new client gets in by the new key."""
+    tunneld = site.tunneld()
+    entry = site.proxyentry()
+    with serve(site, origin, sockets) as load:
+        wait_until(load.ready, "a load")
+        for _ in range(3):
+            assert call(site, "POST", "/v1/keys", token=site.token).status in (200, 201)
+            for program in (tunneld, entry):
+                mark = program.mark()
+                program.signal(signal.SIGHUP)
+                assert program.event("reloaded", after=mark)["ok"]
+            site.tunnelc(origin.target, session="main")
+            go_on(load, 0.5)
+    check(load)
