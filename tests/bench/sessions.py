@@ -4,7 +4,7 @@
     tests/bench/sessions.py [COUNT]        with the release build
 
 Prints resident memory of tunneld and proxyentry per session, and the time of the first attaching (full TLS handshakes) and of the
-second (resumed ones), both with how a request of a session that stays is answered meanwhile.
+second (resumed ones). Nothing else runs meanwhile.
 """
 import os
 import subprocess
