@@ -14,8 +14,8 @@ typedef struct guest {
 
 static void on_timeout(t2_queue *queue, t2_place *place) {
   (void)queue;
-  t2_exchange_refuse(place->leg.exchange, t2_problem_of(T2_ERR_NOT_FOUND, T2_AT_ROUTE),
-                     "there is no session of this name here");
+  t2_entry_refuse(place->leg.exchange, T2_ERR_NOT_FOUND, T2_AT_ROUTE,
+                  "there is no session of this name here");
 }
 
 static int door_head(t2_leg *leg, const t2_head *head, bool end) {
@@ -72,7 +72,7 @@ static void admit(t2_entry *entry, guest *g, t2_entry_session *session) {
   t2_entry_begin(entry, session, exchange);
   if (!t2_entry_admits(entry, session, exchange, &g->place.request.head->fields, t2_str_c(g->asker))) return;
   if (full)
-    t2_exchange_refuse(exchange, t2_problem_of(T2_ERR_UNAVAILABLE, T2_AT_UPLINK), t2_waiting_why(session));
+    t2_entry_refuse(exchange, T2_ERR_UNAVAILABLE, T2_AT_UPLINK, t2_waiting_why(session));
   else
     t2_queue_hand_over(&g->place, t2_waiting_leg(&entry->uplinks));
 }

@@ -47,9 +47,13 @@ static void log_refusal(const t2_exchange *exchange, const char *detail) {
                  detail ? detail : "out of memory");
 }
 
+void t2_entry_refuse(t2_exchange *exchange, int err, t2_problem_at at, const char *detail) {
+  log_refusal(exchange, detail);
+  t2_exchange_refuse(exchange, t2_problem_of(err, at), detail);
+}
+
 static void refuse(const t2_server_request *request, int err, t2_problem_at at, const char *detail) {
-  log_refusal(request->exchange, detail);
-  t2_exchange_refuse(request->exchange, t2_problem_of(err, at), detail);
+  t2_entry_refuse(request->exchange, err, at, detail);
 }
 
 /* One protocol with or without a version (RFC 9110, 7.8), not a list of them. */

@@ -172,6 +172,9 @@ void t2_entry_begin(t2_entry *entry, t2_entry_session *session, t2_exchange *exc
 bool t2_entry_admits(const t2_entry *entry, t2_entry_session *session, t2_exchange *exchange,
                      t2_fields *fields, t2_str asker);
 
+/* Answers with a problem, and leaves a line about it in the log. */
+void t2_entry_refuse(t2_exchange *exchange, int err, t2_problem_at at, const char *detail);
+
 /* A request on the public listener. */
 void t2_entry_on_public_request(const t2_server_request *request, void *user);
 
