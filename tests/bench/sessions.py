@@ -3,8 +3,8 @@
 
     tests/bench/sessions.py [COUNT]        with the release build
 
-Prints resident memory of tunneld and proxyentry per session, and the time of the first attaching (full TLS handshakes) and of the
-second (resumed ones). Nothing else runs meanwhile.
+Prints resident memory of tunneld and proxyentry per session, and the time of the first attaching (full TLS handshakes)
+and of the second (resumed ones). Nothing else runs meanwhile.
 """
 import os
 import subprocess
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests/e2e"))
 os.environ.setdefault("T2_BIN", str(ROOT / "build/release/bin"))
 
 from metrics import Metrics  # noqa: E402
-from programs import ROOT as _ROOT, Site  # noqa: E402
+from programs import Site  # noqa: E402
 
 IDLE = 40  # seconds: what is silent for a while holds less
 BUILD = ROOT / "build/release"
@@ -26,8 +26,9 @@ BUILD = ROOT / "build/release"
 
 def compile_sessions(folder):
     program = Path(folder) / "sessions"
-    subprocess.run(["cc", "-O2", "-std=gnu11", ROOT / "tests/bench/sessions.c", f"-I{_ROOT}/include", f"-I{BUILD}/include",
-                    f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ltunnel2", "-luv", "-o", program], check=True)
+    subprocess.run(["cc", "-O2", "-std=gnu11", ROOT / "tests/bench/sessions.c", f"-I{ROOT}/include",
+                    f"-I{BUILD}/include", f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ltunnel2", "-luv",
+                    "-o", program], check=True)
     return program
 
 
@@ -44,7 +45,7 @@ def main(count):
     site = Site(folder, log_level="error")
     site.tunneld()
     entry = site.proxyentry()
-    public, uplink = ("%s:%d" % address for address in (entry.public, entry.uplink))
+    public, uplink = (f"{host}:{port}" for host, port in (entry.public, entry.uplink))
     control = Metrics(site.programs[0])
 
     def memory(metrics):
@@ -52,13 +53,14 @@ def main(count):
 
     before = memory(control), memory(Metrics(entry))
     began = time.monotonic()
-    sessions = subprocess.Popen([program, str(count), f"https://{site.control}", site.state], stdout=subprocess.PIPE, text=True)
+    sessions = subprocess.Popen([program, str(count), f"https://{site.control}", site.state], stdout=subprocess.PIPE,
+                                text=True)
     took = await_line(sessions, "up") - began
     time.sleep(IDLE)
     after = memory(control), memory(Metrics(entry))
     print(f"{count} sessions registered and attached in {took:.1f} s")
     for name, a, b in zip(("tunneld", "proxyentry"), before, after):
-        print(f"{name}: {a / 2**20:.1f} MiB before, {b / 2**20:.1f} MiB after: {(b - a) / count / 1024:.1f} KiB a session")
+        print(f"{name}: {a / 2**20:.1f} MiB before, {b / 2**20:.1f} MiB after: {(b - a) / count / 1024:.1f} KiB each")
     processor = Metrics(site.programs[0])("process_cpu_seconds_total")
     entry.kill()
     site.programs.remove(entry)
@@ -67,8 +69,9 @@ def main(count):
     up = time.monotonic()
     took = await_line(sessions, "up") - up
     used = Metrics(again)("process_cpu_seconds_total")
-    print(f"entry started anew in {up - began:.1f} s; all {count} back {took:.1f} s later, for {used:.1f} s of its processor time "
-          f"({used / count * 1000:.2f} ms a session); tunneld {Metrics(site.programs[0])('process_cpu_seconds_total') - processor:.1f} s")
+    tunneld = Metrics(site.programs[0])("process_cpu_seconds_total") - processor
+    print(f"entry started anew in {up - began:.1f} s; all {count} back {took:.1f} s later, for {used:.1f} s of its"
+          f" processor time ({used / count * 1000:.2f} ms a session); tunneld {tunneld:.1f} s")
     sessions.terminate()
     sessions.wait()
     site.close()

@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--allow-ip", dest="allow_ips", action="append", metavar="CIDR", help="who may ask; repeated (all)")
     add("--basic-auth", metavar="USER:PASSWORD", help="asked of the public; other users of this machine see it")
     add("--basic-auth-file", metavar="FILE", help="the same from the first line of it")
+    add("--sticky-cookie", metavar="NAME", help="requests with the same value go to the same client, if it is there")
+    add("--sticky-header", metavar="NAME", help="the same by a header field")
     add("--remote-port", type=int, metavar="PORT", help="tcp, udp: the public port asked for (any)")
     add("--proxy-protocol", action="store_true", help="tcp, tls: tell TARGET who connected (PROXY protocol v2)")
     add("--connect-timeout", type=float, metavar="SECONDS", help="to the origin (5)")
