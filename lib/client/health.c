@@ -19,10 +19,15 @@ static void checked(t2_client_health *health, bool good, const char *why) {
   if (changed) health->on_change(health, why, health->user);
 }
 
+/* It says nothing of the origin: what was wanting is this process's own, such as a descriptor. */
+static bool is_own(int err) {
+  return err == T2_ERR_CANCELLED || err == T2_ERR_NOMEM || err == T2_ERR_LIMIT;
+}
+
 void t2_client_health_on_dialled(int err, void *user) {
   t2_client_health *health = user;
   char why[160];
-  if (err == T2_ERR_CANCELLED || err == T2_ERR_NOMEM || !health->loop) return;
+  if (is_own(err) || !health->loop) return;
   if (!t2_verdict_connected(&health->verdict, err == 0)) return;
   snprintf(why, sizeof(why), "%u connections in a row failed: %s", health->verdict.connects_max,
            t2_strerror(err));
@@ -70,6 +75,10 @@ static void on_dialled(t2_dial *dial, int err, t2_conn *conn, const char *detail
   (void)dial;
   health->dial = NULL;
   if (conn) t2_conn_close(conn, T2_OK);
+  if (is_own(err)) {
+    ask_again(health);
+    return;
+  }
   snprintf(why, sizeof(why), "%s",
            err == 0            ? "a connection to the origin was made"
            : detail && *detail ? detail

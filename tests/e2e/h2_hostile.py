@@ -1,6 +1,5 @@
 """Floods over HTTP/2 by hand, for tests of what a peer bears: frames are written as they are, and what comes back is read."""
 import itertools
-import select
 import socket
 import ssl
 import threading
@@ -10,9 +9,9 @@ from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame, 
                               RstStreamFrame, SettingsFrame, WindowUpdateFrame)
 
 from h2wire import DEADLINE, PREFACE
+from shared_socket import SharedSocket
 
 GONE = (ConnectionError, ssl.SSLError, socket.timeout)
-NOT_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def head(stream, fields, end=False, whole=True):
@@ -59,13 +58,10 @@ class Peer:
     """An end of a connection: frames out by send, in by a thread of its own, so that neither side ever stands still."""
 
     def __init__(self, sock, rest=b"", preface=0):
-        self.sock, self.buffer, self.preface = sock, rest, preface
+        self.sock, self.buffer, self.preface = SharedSocket(sock), rest, preface
         self.frames = []  # that came
         self.ended = False
         self.changed = threading.Condition()
-        self.using = threading.Lock()  # an SSL object is one thread's at a time
-        self.sending = threading.Lock()
-        sock.setblocking(False)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
@@ -76,7 +72,7 @@ class Peer:
                     with self.changed:
                         self.frames.append(frame)
                         self.changed.notify_all()
-                data = self._receive()
+                data = self.sock.recv(65536)
                 if not data:
                     break
                 self.buffer += data
@@ -85,24 +81,6 @@ class Peer:
         with self.changed:
             self.ended = True
             self.changed.notify_all()
-
-    def _receive(self):
-        while True:
-            try:
-                with self.using:
-                    return self.sock.recv(65536)
-            except NOT_YET:
-                if not select.select([self.sock], [], [], DEADLINE)[0]:
-                    return b""
-
-    def _write(self, data):
-        while data:
-            try:
-                with self.using:
-                    data = data[self.sock.send(data):]
-            except NOT_YET:
-                if not select.select([], [self.sock], [], DEADLINE)[1]:
-                    raise socket.timeout() from None
 
     def _frame(self):
         self.buffer, self.preface = self.buffer[self.preface:], 0
@@ -118,8 +96,7 @@ class Peer:
     def send(self, *frames):
         """False when the peer has gone."""
         try:
-            with self.sending:
-                self._write(memoryview(b"".join(frame.serialize() for frame in frames)))
+            self.sock.sendall(b"".join(frame.serialize() for frame in frames))
             return True
         except (*GONE, OSError):
             return False
@@ -142,10 +119,7 @@ class Peer:
         return goaway.error_code if goaway else None
 
     def close(self):
-        try:
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-        except OSError:
-            pass
+        self.sock.shutdown()
         self.thread.join(DEADLINE)
         self.sock.close()
 

@@ -101,8 +101,8 @@ class Program:
         self._reader.join(5)
         return status
 
-    def stop(self, timeout=DEADLINE):
-        """SIGTERM, and the exit status."""
+    def stop(self, timeout=DEADLINE + 15):
+        """SIGTERM, and the exit status. A drain may take 30 s."""
         if self.process.poll() is None:
             self.signal()
         try:

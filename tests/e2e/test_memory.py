@@ -94,6 +94,7 @@ def release(tmp_path, origins):
         site.entry = site.proxyentry()
         routes = {"/h2c": origins.h2c, "/sink": origins.h1_sink, "/h2sink": origins.h2c_sink}
         arguments = [word for path, origin in routes.items() for word in ("--route", f"{path}={origin.target}")]
+        arguments += ["--drain-timeout", "5"]  # what stands still is still under way at the end
         site.client = site.tunnelc(origins.h1.target, *arguments, session="main")
         site.session = "main"
         yield site
