@@ -1,3 +1,4 @@
+#include <base/options.h>
 #include <client/registrar.h>
 #include <client/terms.h>
 #include <stdio.h>
@@ -250,14 +251,11 @@ void t2_registration_options_init(t2_registration_options *options) {
   };
 }
 
-/* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
+/* NULL is the default too. */
 static int read_options(t2_registration_options *out, const t2_registration_options *given) {
   t2_registration_options_init(out);
   const char *server = out->server;
-  size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
-  if (n < sizeof(given->size)) return T2_ERR_INVALID;
-  memcpy(out, given, n);
-  out->size = sizeof(*out);
+  if (t2_options_read(out, sizeof(*out), given)) return T2_ERR_INVALID;
   if (!out->server) out->server = server;
   return 0;
 }

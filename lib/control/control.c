@@ -1,4 +1,5 @@
 #include <base/file.h>
+#include <base/options.h>
 #include <control/api.h>
 #include <control/persist.h>
 #include <stdio.h>
@@ -34,14 +35,11 @@ void t2_control_options_init(t2_control_options *options) {
   };
 }
 
-/* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
+/* NULL is the default too. */
 static int read_options(t2_control_options *out, const t2_control_options *given) {
   t2_control_options_init(out);
   const char *address = out->address, *tls_min = out->tls_min;
-  size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
-  if (n < sizeof(given->size)) return T2_ERR_INVALID;
-  memcpy(out, given, n);
-  out->size = sizeof(*out);
+  if (t2_options_read(out, sizeof(*out), given)) return T2_ERR_INVALID;
   if (!out->address) out->address = address;
   if (!out->tls_min) out->tls_min = tls_min;
   return 0;

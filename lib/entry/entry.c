@@ -1,5 +1,6 @@
 #include <base/base64.h>
 #include <base/file.h>
+#include <base/options.h>
 #include <base/random.h>
 #include <entry/state.h>
 #include <net/address.h>
@@ -46,15 +47,12 @@ void t2_entry_options_init(t2_entry_options *options) {
   };
 }
 
-/* A caller built against an older header has a shorter struct: what it does not know keeps its default. */
+/* NULL is the default too. */
 static int read_options(t2_entry_options *out, const t2_entry_options *given) {
   t2_entry_options defaults;
   t2_entry_options_init(&defaults);
   *out = defaults;
-  size_t n = given->size < sizeof(*out) ? given->size : sizeof(*out);
-  if (n < sizeof(given->size)) return T2_ERR_INVALID;
-  memcpy(out, given, n);
-  out->size = sizeof(*out);
+  if (t2_options_read(out, sizeof(*out), given)) return T2_ERR_INVALID;
   if (!out->public_address) out->public_address = defaults.public_address;
   if (!out->uplink_address) out->uplink_address = defaults.uplink_address;
   if (!out->control) out->control = defaults.control;

@@ -1,5 +1,6 @@
 #include <base/list.h>
 #include <base/mem.h>
+#include <base/options.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -82,8 +83,7 @@ void t2_runtime_options_init(t2_runtime_options *options) {
 
 static int read_options(t2_runtime_options *out, const t2_runtime_options *given) {
   t2_runtime_options_init(out);
-  if (given && given->size < sizeof(given->size)) return T2_ERR_INVALID;
-  if (given) memcpy(out, given, given->size < sizeof(*out) ? given->size : sizeof(*out));
+  if (given && t2_options_read(out, sizeof(*out), given)) return T2_ERR_INVALID;
   if (!out->name) out->name = "tunnel2";
   return strlen(out->name) > NAME_MAX_LEN ? T2_ERR_INVALID : 0;
 }

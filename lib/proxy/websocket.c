@@ -1,3 +1,4 @@
+#include <base/options.h>
 #include <http/ws.h>
 #include <proxy/handler.h>
 #include <proxy/ws_handshake.h>
@@ -255,10 +256,7 @@ void t2_websocket_options_init(t2_websocket_options *options) {
 
 static int read_options(t2_websocket_options *out, const t2_websocket_options *given) {
   t2_websocket_options_init(out);
-  if (!given) return 0;
-  if (given->size < sizeof(given->size)) return T2_ERR_INVALID;
-  memcpy(out, given, given->size < sizeof(*out) ? given->size : sizeof(*out));
-  return 0;
+  return given ? t2_options_read(out, sizeof(*out), given) : 0;
 }
 
 bool t2_websocket_asked(const t2_request *request) {
