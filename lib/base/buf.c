@@ -136,6 +136,16 @@ void t2_buf_shrink(t2_buf *buf, size_t keep) {
   buf->off = buf->end = 0;
 }
 
+void t2_buf_tighten(t2_buf *buf, size_t keep) {
+  size_t live = t2_buf_len(buf), cap = keep > 2 * live ? keep : 2 * live;
+  if (buf->off < buf->cap / 2 || cap > buf->cap / 4) return;
+  uint8_t *smaller = t2_alloc(buf->mem, cap);
+  if (!smaller) return;
+  memcpy(smaller, buf->data + buf->off, live);
+  t2_free(buf->mem, buf->data);
+  *buf = (t2_buf){.mem = buf->mem, .data = smaller, .end = live, .cap = cap, .failed = buf->failed};
+}
+
 char *t2_buf_cstr(t2_buf *buf) {
   uint8_t *end = t2_buf_reserve(buf, 1);
 

@@ -48,6 +48,9 @@ void t2_buf_consume(t2_buf *buf, size_t n);
 void t2_buf_reset(t2_buf *buf);
 /* When empty, gives back memory beyond keep bytes. */
 void t2_buf_shrink(t2_buf *buf, size_t keep);
+/* Moves what little is left in a large buffer to a small one of at least keep bytes, once enough was consumed
+ * to pay for it. Pointers into it are void then. */
+void t2_buf_tighten(t2_buf *buf, size_t keep);
 /* Adds a NUL behind the live bytes (not counted) and returns them as a C string; NULL when there is no
  * memory. */
 char *t2_buf_cstr(t2_buf *buf);

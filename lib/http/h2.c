@@ -161,6 +161,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
   if (length) memcpy(at + 9, t2_buf_head(&stream->out), length);
   t2_buf_commit(h2->target, 9 + length);
   t2_buf_consume(&stream->out, length);
+  t2_buf_tighten(&stream->out, T2_H2_SPARE_BYTES);
   h2->waiting -= length;
   if (length && h2->callbacks.on_sent) h2->callbacks.on_sent(stream, length, h2->user);
   return 0;

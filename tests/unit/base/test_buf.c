@@ -53,6 +53,28 @@ static void test_an_empty_buffer_is_an_empty_string(void **state) {
   t2_buf_fini(&buf);
 }
 
+static void test_little_in_a_large_buffer_goes_to_a_small_one_when_it_is_paid_for(void **state) {
+  static const uint8_t zeros[1 << 16];
+  t2_buf buf;
+
+  t2_buf_init(&buf, NULL);
+  assert_int_equal(t2_buf_append(&buf, zeros, sizeof(zeros) - 3), 0);
+  assert_int_equal(t2_buf_append(&buf, "end", 3), 0);
+  t2_buf_consume(&buf, sizeof(zeros) / 2 - 1);
+  t2_buf_tighten(&buf, 1024);
+  assert_int_equal(buf.cap, sizeof(zeros)); /* half of it is live */
+  t2_buf_consume(&buf, sizeof(zeros) / 2 - 2);
+  t2_buf_tighten(&buf, sizeof(zeros) / 2);
+  assert_int_equal(buf.cap, sizeof(zeros)); /* not worth it */
+  t2_buf_tighten(&buf, 1024);
+  assert_int_equal(buf.cap, 1024);
+  assert_buf(&buf, "end");
+  t2_buf_consume(&buf, t2_buf_len(&buf));
+  t2_buf_tighten(&buf, 16);
+  assert_int_equal(buf.cap, 1024); /* nothing was consumed since */
+  t2_buf_fini(&buf);
+}
+
 static void test_consuming_all_goes_back_to_the_start(void **state) {
   t2_buf buf;
 
@@ -206,6 +228,7 @@ int main(void) {
       cmocka_unit_test(test_printf_of_any_length_is_whole),
       cmocka_unit_test(test_an_empty_buffer_is_an_empty_string),
       cmocka_unit_test(test_consuming_all_goes_back_to_the_start),
+      cmocka_unit_test(test_little_in_a_large_buffer_goes_to_a_small_one_when_it_is_paid_for),
       cmocka_unit_test(test_a_bounded_stream_stays_in_bounded_memory),
       cmocka_unit_test(test_moving_is_paid_for_by_consuming),
       cmocka_unit_test(test_shrink_keeps_what_holds_bytes),
