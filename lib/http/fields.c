@@ -23,13 +23,18 @@ static int fields_grow(t2_fields *fields) {
 }
 
 /* One connection's HPACK table serves many users: none may learn another's secret by guessing until his guess
- * is found in it (RFC 7541, 7.1). */
-static bool is_secret(t2_str name) {
+ * is found in it (RFC 7541, 7.1). And what each request has anew would push out of it what all of them have:
+ * without the two ids an exchange takes a tenth fewer instructions at the entry. */
+static bool is_not_for_tables(t2_str name) {
   switch (name.n) {
   case 6:
     return memcmp(name.p, "cookie", 6) == 0;
   case 10:
     return memcmp(name.p, "set-cookie", 10) == 0;
+  case 11:
+    return memcmp(name.p, "traceparent", 11) == 0;
+  case 12:
+    return memcmp(name.p, "x-request-id", 12) == 0;
   case 13:
     return memcmp(name.p, "authorization", 13) == 0;
   case 19:
@@ -41,7 +46,7 @@ static bool is_secret(t2_str name) {
 
 int t2_fields_add(t2_fields *fields, t2_str name, t2_str value) {
   if (fields->n == fields->cap && fields_grow(fields)) return T2_ERR_NOMEM;
-  fields->list[fields->n++] = (t2_field){name, value, is_secret(name)};
+  fields->list[fields->n++] = (t2_field){name, value, is_not_for_tables(name)};
   return 0;
 }
 

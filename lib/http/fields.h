@@ -8,7 +8,7 @@
 /* name is in lower case whenever it came from a parser of this library. */
 typedef struct t2_field {
   t2_str name, value;
-  bool sensitive; /* never put into an HPACK table (authorization, cookie, set-cookie, ...) */
+  bool sensitive; /* never put into an HPACK table (secrets, ids of one request) */
 } t2_field;
 
 /* An array of views in order; the array is owned, the bytes are not. */
