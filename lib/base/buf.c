@@ -74,14 +74,8 @@ int t2_buf_append_byte(t2_buf *buf, uint8_t b) {
 }
 
 int t2_buf_append_u64(t2_buf *buf, uint64_t decimal) {
-  char digits[20];
-  size_t at = sizeof(digits);
-
-  do {
-    digits[--at] = (char)('0' + decimal % 10);
-    decimal /= 10;
-  } while (decimal);
-  return t2_buf_append(buf, digits + at, sizeof(digits) - at);
+  char digits[T2_U64_DIGITS];
+  return t2_buf_append_str(buf, t2_str_of_u64(digits, decimal));
 }
 
 static int buf_vprintf(t2_buf *buf, const char *format, va_list args) {

@@ -62,6 +62,15 @@ bool t2_str_next(t2_str *rest, char sep, t2_str *element) {
   return false;
 }
 
+t2_str t2_str_of_u64(char digits[T2_U64_DIGITS], uint64_t value) {
+  size_t at = T2_U64_DIGITS;
+  do {
+    digits[--at] = (char)('0' + value % 10);
+    value /= 10;
+  } while (value);
+  return t2_str_of(digits + at, T2_U64_DIGITS - at);
+}
+
 int t2_str_u64(t2_str s, uint64_t max, uint64_t *value) {
   uint64_t sum = 0;
 

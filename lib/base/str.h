@@ -45,6 +45,9 @@ t2_str t2_str_trim(t2_str s);
 bool t2_str_next(t2_str *rest, char sep, t2_str *element);
 /* Decimal digits only, whole of s, no sign, no overflow past max: 0, or T2_ERR_INVALID. */
 int t2_str_u64(t2_str s, uint64_t max, uint64_t *value);
+#define T2_U64_DIGITS 20
+/* Its decimal digits, at the end of the memory given; no NUL follows. */
+t2_str t2_str_of_u64(char digits[T2_U64_DIGITS], uint64_t value);
 /* Splits "host:port", "[v6]:port" or ":port" (empty host). Host without brackets. port 0..65535.
  * 0 or T2_ERR_INVALID. */
 int t2_str_hostport(t2_str s, t2_str *host, uint16_t *port);

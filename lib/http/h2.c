@@ -365,15 +365,18 @@ static void put_request(t2_h2 *h2, size_t *n, const t2_head *head) {
   if (upgrade) nv_put(h2, n, T2_STR(":protocol"), head->protocol, false);
 }
 
-/* Fills h2->nv from head; `number` is memory for the digits of status and length. Returns the count or an
- * error. */
-static int nv_of_head(t2_h2 *h2, const t2_head *head, char number[48]) {
+/* Memory for what a head has as numbers. */
+typedef struct head_digits {
+  char status[T2_U64_DIGITS], length[T2_U64_DIGITS];
+} head_digits;
+
+/* Fills h2->nv from head. Returns the count or an error. */
+static int nv_of_head(t2_h2 *h2, const t2_head *head, head_digits *digits) {
   if (nv_reserve(h2, head->fields.n + PSEUDO_MAX + 1)) return T2_ERR_NOMEM;
   size_t n = 0;
   if (head->status) {
     int status = head->status == 101 ? 200 : head->status; /* there is no 101 in HTTP/2 (RFC 9113, 8.6) */
-    snprintf(number, 8, "%d", status);
-    nv_put(h2, &n, T2_STR(":status"), t2_str_c(number), false);
+    nv_put(h2, &n, T2_STR(":status"), t2_str_of_u64(digits->status, (uint64_t)status), false);
   } else {
     put_request(h2, &n, head);
   }
@@ -381,10 +384,9 @@ static int nv_of_head(t2_h2 *h2, const t2_head *head, char number[48]) {
     const t2_field *f = &head->fields.list[i];
     nv_put(h2, &n, f->name, f->value, f->sensitive);
   }
-  if (head->content_length >= 0) {
-    snprintf(number + 8, 24, "%lld", (long long)head->content_length);
-    nv_put(h2, &n, T2_STR("content-length"), t2_str_c(number + 8), false);
-  }
+  if (head->content_length >= 0)
+    nv_put(h2, &n, T2_STR("content-length"), t2_str_of_u64(digits->length, (uint64_t)head->content_length),
+           false);
   return (int)n;
 }
 
@@ -392,8 +394,8 @@ int t2_h2_request(t2_h2 *h2, const t2_head *head, bool end, t2_h2_stream **out) 
   *out = NULL;
   if (h2->going) return T2_ERR_CLOSED;
   if (t2_h2_capacity(h2) == 0) return T2_ERR_LIMIT;
-  char number[48];
-  int n = nv_of_head(h2, head, number);
+  head_digits digits;
+  int n = nv_of_head(h2, head, &digits);
   if (n < 0) return n;
   t2_h2_stream *stream = t2_h2_stream_take(h2, 0);
   if (!stream) return T2_ERR_NOMEM;
@@ -415,8 +417,8 @@ int t2_h2_respond(t2_h2_stream *stream, const t2_head *head, bool end) {
   t2_h2 *h2 = stream->h2;
   if (stream->reset || stream->headed) return T2_ERR_STATE;
   bool interim = head->status < 200 && head->status != 101;
-  char number[48];
-  int n = nv_of_head(h2, head, number);
+  head_digits digits;
+  int n = nv_of_head(h2, head, &digits);
   if (n < 0) return n;
   int err;
   if (interim) {
