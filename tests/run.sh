@@ -144,7 +144,7 @@ fi
 if wanted '^(unit|e2e|python|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(python\.wheel|e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.)'; then
+if wanted '^(python\.wheel|e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.|soak\.)'; then
   build release
 fi
 if wanted '^tsan\.'; then
