@@ -1,4 +1,4 @@
-"""The programs of the soak: tunneld, two entries, three clients of one session, and one each for another session, TCP and UDP."""
+"""The programs of the soak: tunneld, two entries, three clients of a session, one of another, of TCP, of UDP."""
 import time
 
 import ports
@@ -15,7 +15,7 @@ UPLINKS = {"a": 2, "b": 1, "c": 1, "other": 1, "tcp": 1, "udp": 1}  # to each en
 
 
 class Deployment:
-    """live: the running program of each role. west, c, tcp and udp stay from the beginning to the end."""
+    """live: the running program of each role. west, c, tcp and udp are there from the beginning to the end."""
 
     def __init__(self, folder, binaries, log_level, origins):
         self.site = Site(folder, binaries=binaries, own=True, log_level=log_level)
@@ -26,7 +26,8 @@ class Deployment:
         self.live["tunneld"] = self.site.tunneld("--drain-timeout", DRAIN)
         for name in ("east", "west"):
             first = ports.free(2 * PORTS)
-            self.where[name] = {"ports": (first, first + PORTS - 1), "udp ports": (first + PORTS, first + 2 * PORTS - 1)}
+            self.where[name] = {"ports": (first, first + PORTS - 1),
+                                "udp ports": (first + PORTS, first + 2 * PORTS - 1)}
             self.where[name].update(self.entry(name))
         for role in UPLINKS:
             self.client(role)
@@ -43,8 +44,8 @@ class Deployment:
         handover = ["--handover"] if name == "east" else []
         program = self.site.proxyentry(
             *handover, "--public-tls", tls, "--tcp-ports", "%d-%d" % where["ports"], "--udp-ports",
-            "%d-%d" % where["udp ports"], "--udp-idle-timeout", 10, "--drain-timeout", DRAIN, entry=name, registered=False, **at)
-        program.started = time.monotonic()
+            "%d-%d" % where["udp ports"], "--udp-idle-timeout", 10, "--drain-timeout", DRAIN, entry=name,
+            registered=False, **at)
         self.live[name] = program
         return {"public": program.public, "uplink": program.uplink, "tls": address(program.ready["public_tls"])}
 

@@ -1,5 +1,5 @@
-"""An HTTP/2 client over TLS on asyncio, as few lines as it takes: small requests side by side on one connection. A GOAWAY
-ends no stream that the server has taken (RFC 9113, 6.8), which libraries do not all heed."""
+"""An HTTP/2 client over TLS on asyncio, as few lines as it takes: small requests side by side on one connection. A
+GOAWAY ends no stream that the server has taken (RFC 9113, 6.8), which libraries do not all heed."""
 import asyncio
 
 from hpack import Decoder, Encoder
@@ -110,7 +110,8 @@ class H2Client:
                 self.answers[frame.stream_id].content += frame.data
         elif isinstance(frame, RstStreamFrame) and frame.stream_id in self.answers:
             refused = frame.error_code == REFUSED_STREAM
-            self.answers[frame.stream_id].end(NotTaken("REFUSED_STREAM") if refused else Lost(f"reset, {frame.error_code}"))
+            problem = NotTaken("REFUSED_STREAM") if refused else Lost(f"reset, {frame.error_code}")
+            self.answers[frame.stream_id].end(problem)
         if "END_STREAM" in frame.flags and frame.stream_id in self.answers:
             self.answers[frame.stream_id].end()
 

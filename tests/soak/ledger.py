@@ -27,7 +27,8 @@ class Failure:
     def line(self, base):
         at = f"{self.begun - base:.3f}..{self.ended - base:.3f} s"
         return (f"{at} {self.kind} {self.method} by {self.entry}: {self.how} {self.reason}; connection of "
-                f"{self.opened - base:.3f} s, carrier {self.carrier or 'unknown'}, answer begun: {self.answered}, own lag {self.lag:.3f} s")
+                f"{self.opened - base:.3f} s, carrier {self.carrier or 'unknown'}, answer begun: {self.answered}, "
+                f"own lag {self.lag:.3f} s")
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Rules:
         return None
 
     def _lost_with(self, failure, fault, within):
-        """It was on what the fault took away: a stream, an answer that had begun, or a request not to be asked again."""
+        """It was on what the fault took away: a stream, an answer that had begun, or a request not to be sent again."""
         if failure.ended > fault.start + within + self.slack + failure.lag:
             return False
         if failure.carrier not in ("", fault.subject):
@@ -129,7 +130,8 @@ class Histogram:
         return 0.0
 
     def figures(self):
-        return {"p50": self.at(0.5), "p90": self.at(0.9), "p99": self.at(0.99), "p999": self.at(0.999), "max": self.most}
+        return {"p50": self.at(0.5), "p90": self.at(0.9), "p99": self.at(0.99), "p999": self.at(0.999),
+                "max": self.most}
 
 
 class Ledger:
@@ -138,7 +140,8 @@ class Ledger:
     def __init__(self, rules, note_unexplained):
         self.rules, self.note_unexplained = rules, note_unexplained
         self.base = time.monotonic()
-        self.sent, self.answered, self.again = collections.Counter(), collections.Counter(), collections.Counter()
+        self.sent, self.answered = collections.Counter(), collections.Counter()
+        self.again = collections.Counter()  # kind: sent again by the public, as the server had said it may be
         self.explained = collections.defaultdict(collections.Counter)    # kind: {fault: how many}
         self.unexplained = collections.defaultdict(collections.Counter)  # kind: {reason: how many}
         self.latency = collections.defaultdict(Histogram)
@@ -188,4 +191,5 @@ class Ledger:
     def totals(self):
         return {"sent": sum(self.sent.values()), "answered": sum(self.answered.values()),
                 "explained": sum(sum(c.values()) for c in self.explained.values()),
-                "unexplained": sum(sum(c.values()) for c in self.unexplained.values()), "judged later": len(self.pending)}
+                "unexplained": sum(sum(c.values()) for c in self.unexplained.values()),
+                "judged later": len(self.pending)}

@@ -1,4 +1,4 @@
-"""What the soak's clients publish: HTTP origins that count every delivery, a TCP echo and a UDP echo, on one event loop.
+"""What the soak's clients publish: HTTP origins that count every delivery, a TCP echo, a UDP echo, on one event loop.
 
     /bytes/N        N pattern bytes          /deliver/ID     counts the delivery, answers ID
     /sse            an event each half second, numbered, until the reader leaves
@@ -134,8 +134,8 @@ class HttpOrigin:
 
     async def _websocket(self, reader, writer, fields):
         accept = base64.b64encode(hashlib.sha1(fields["sec-websocket-key"].encode() + MAGIC).digest())
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nX-Origin: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     b"Sec-WebSocket-Accept: %s\r\n\r\n" % (self.name.encode(), accept))
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nX-Origin: %s\r\nUpgrade: websocket\r\n"
+                     b"Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n" % (self.name.encode(), accept))
         while True:
             opcode, content = await ws_read(reader)
             writer.write(ws_frame(opcode, content, mask=None))

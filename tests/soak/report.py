@@ -14,7 +14,8 @@ def write(soak):
     good = not soak.problems and not totals["unexplained"] and not twice
     found = {
         "seed": soak.options.seed, "minutes": soak.options.minutes, "rate": soak.options.rate, "good": good,
-        "totals": {**totals, "retried": watch.retried(), "duplicates": twice, "posts_delivered": len(soak.deliveries.at), "own_stalls": soak.traffic.stalls,
+        "totals": {**totals, "retried": watch.retried(), "duplicates": twice,
+                   "posts_delivered": len(soak.deliveries.at), "own_stalls": soak.traffic.stalls,
                    "own_worst_lag_seconds": soak.traffic.worst},
         "kinds": {kind: {"sent": ledger.sent[kind], "answered": ledger.answered[kind],
                          "reissued_by_the_public": ledger.again[kind], "explained": dict(ledger.explained[kind]),
@@ -47,7 +48,8 @@ def show(found, ledger):
               f"{sum(row['unexplained'].values()):8} {times}")
     print(f"{'all':10} {totals['sent']:9} {totals['answered']:9} {totals['explained']:9} {totals['unexplained']:8}")
     print(f"retried by entries: {totals['retried']}; reissued by the public after GOAWAY or REFUSED_STREAM: "
-          f"{sum(ledger.again.values())}; POSTs delivered: {totals['posts_delivered']}; duplicates: {totals['duplicates']}")
+          f"{sum(ledger.again.values())}; POSTs delivered: {totals['posts_delivered']}; "
+          f"duplicates: {totals['duplicates']}")
     print(f"the soak's own process was late by more than 0.25 s {totals['own_stalls']} times, "
           f"at worst by {totals['own_worst_lag_seconds']:.2f} s")
     for title in ("explained", "unexplained"):

@@ -1,7 +1,6 @@
 """Real programs under a steady load and faults drawn from a seed: every request is accounted for. See run.sh."""
 import argparse
 import asyncio
-import json
 import os
 import random
 import shutil
@@ -83,7 +82,8 @@ class Soak:
             self._faults()
             self._end()
         finally:
-            self.watch.stop() if self.watch.is_alive() else None
+            if self.watch.is_alive():
+                self.watch.stop()
             self.problems += [text[:2000] for text in self.deployment.close()]
         return report.write(self)
 
@@ -173,7 +173,8 @@ def options():
     parser.add_argument("--rate", type=float, default=400.0, help="requests a second, of all kinds (400)")
     parser.add_argument("--gap", type=float, default=3.0, help="seconds of quiet between faults, on average (3)")
     parser.add_argument("--slack", type=float, default=1.5, help="seconds that a busy machine may add to a bound (1.5)")
-    parser.add_argument("--only", action="append", choices=sorted(set(Schedule.KINDS)), help="these faults alone; repeated")
+    parser.add_argument("--only", action="append", choices=sorted(set(Schedule.KINDS)),
+                        help="these faults alone; repeated")
     parser.add_argument("--folder", help="for state and logs (a new one, removed when all is well)")
     parser.add_argument("--json", help="the report as JSON goes there, too (FOLDER/report.json)")
     parser.add_argument("--log-level", default="info")

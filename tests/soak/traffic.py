@@ -17,7 +17,7 @@ from origins import ws_frame, ws_read
 PATIENCE = 25.0  # seconds until a request without an answer is given up, and is a failure
 WORKER_RATE = 5  # requests a second of one worker, so that a kept connection never idles for long
 SMALL, DOWNLOAD, SLOW = 400, 1 << 20, 1 << 20
-SHARES = {"get": 0.40, "post": 0.25, "h2 get": 0.15, "h2 post": 0.10, "new": 0.05}  # of the rate; the rest is held streams
+SHARES = {"get": 0.40, "post": 0.25, "h2 get": 0.15, "h2 post": 0.10, "new": 0.05}  # of the rate
 HEART = 0.05
 AWAY_PAUSE = 0.25  # after a connection that could not be made
 
@@ -104,7 +104,8 @@ class Traffic:
 
     def start(self):
         self.tasks.append(asyncio.ensure_future(self._heart()))
-        runs = {"get": self._http1, "post": self._http1, "h2 get": self._http2, "h2 post": self._http2, "new": self._new}
+        runs = {"get": self._http1, "post": self._http1, "new": self._new,
+                "h2 get": self._http2, "h2 post": self._http2}
         for kind, share in SHARES.items():
             workers = max(2, round(self.rate * share / WORKER_RATE))
             for number in range(workers):

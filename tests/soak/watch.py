@@ -10,8 +10,8 @@ from metrics import Metrics
 
 EVERY = 5.0
 FDS_MORE = 8          # descriptors that may be left over when all is quiet again
-RSS_SHARE = 1.2       # the last quarter's median over the second's may be that, and
-RSS_MORE = 4 << 20    # so much more
+RSS_SHARE = 1.15      # the last quarter's median over the second's may be that, and
+RSS_MORE = 3 << 19    # so much more
 MIB = 1 << 20
 
 
