@@ -168,6 +168,12 @@ class Ledger:
             self.injected[kind] += 1
         return fault
 
+    def end_faults(self):
+        """Those that did not go as they should explain nothing from now on."""
+        with self._lock:
+            for fault in self.faults:
+                fault.until = min(fault.until, time.monotonic())
+
     def settle(self, delivered, older_than=30.0):
         """Judges failures of that age. delivered: {POST's id: origin}."""
         now = time.monotonic()

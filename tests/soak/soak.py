@@ -136,10 +136,13 @@ class Soak:
             if self.options.only and kind not in self.options.only:
                 continue
             begun = time.monotonic()
+            if kind.startswith("entry_"):
+                self.watch.sample()  # what it has counted goes with it
             try:
                 faults.inject(kind, role, number)
             except Exception as error:  # noqa: BLE001 - of whatever kind: it did not go as it should
                 self.problem(f"{kind} of {role}: {type(error).__name__}: {error}")
+                self.ledger.end_faults()
             if self.options.verbose:
                 self.say(f"{kind} {role} {number:.2f}: {time.monotonic() - begun:.1f} s")
             for text in self.deployment.reap():
