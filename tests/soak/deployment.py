@@ -6,6 +6,7 @@ from programs import Site, address, wait_until
 
 DRAIN = 10   # seconds of --drain-timeout, everywhere
 PORTS = 20
+TICKETS = 60  # seconds
 CLIENTS = {  # of the session main; c is never restarted, so that what it keeps for good would show
     "a": ("--uplinks", "2", "--health", "/health", "--health-interval", "1", "--health-failures", "2"),
     "b": ("--weight", "50", "--health", "/health", "--health-interval", "1", "--health-failures", "2"),
@@ -23,7 +24,7 @@ class Deployment:
         self.live, self.leaving, self.where = {}, [], {}
 
     def start(self):
-        self.live["tunneld"] = self.site.tunneld("--drain-timeout", DRAIN)
+        self.tunneld()
         for name in ("east", "west"):
             first = ports.free(2 * PORTS)
             self.where[name] = {"ports": (first, first + PORTS - 1),
@@ -35,6 +36,10 @@ class Deployment:
             for name, where in self.where.items():
                 url = self.live[kind].event("connected", entry=name)["url"]
                 where[kind] = address(url.split("://")[1])
+
+    def tunneld(self, **options):
+        """Its tickets are short, so that many are renewed, and keys are not needed for long."""
+        self.live["tunneld"] = self.site.tunneld("--drain-timeout", DRAIN, "--ticket-seconds", TICKETS, **options)
 
     def entry(self, name):
         """Starts it, on its ports if it has some already: its addresses."""
