@@ -110,7 +110,14 @@ class Load:
         return h2load(url, case.connections, self.seconds, self.site.folder / "h2load.log")
 
     def measure(self, case, system):
-        """All figures of one case of one system: those of the load program, and what its processes spent and held."""
+        """All figures of one case of one system: those of the load program, and what its processes spent and held.
+        Failed, also when one of them is gone."""
+        try:
+            return self.measure_running(case, system)
+        except (OSError, KeyError) as failure:
+            raise Failed(f"a process of it is gone: {failure}") from None
+
+    def measure_running(self, case, system):
         processes = system.of(case.url_side)
         base = system.urls[case.url_side]
         url = f"{base}/up/" if case.kind == "up" else f"{base}/{case.body}"

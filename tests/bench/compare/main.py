@@ -93,10 +93,13 @@ def start_all(names, site, results):
     origin = systems.start_origin(site)
     running = {}
     for name in names:
+        before = len(site.processes)
         try:
             running[name] = systems.start(name, site, origin)
         except Failed as failure:
             print(f"left out: {name}: {failure}")
+            for process in site.processes[before:]:
+                site.end(process)
             continue
         results.facts[name] = running[name].facts
     return running
@@ -185,5 +188,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except Failed as failed:
+        sys.exit(f"compare: {failed}")
     except KeyboardInterrupt:
         sys.exit(130)
