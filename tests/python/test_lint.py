@@ -39,6 +39,8 @@ def test_ruff():
     run(sys.executable, "-m", "ruff", "check", "--no-cache", "--config", PACKAGE / "pyproject.toml",
         PACKAGE / "tunnel2", PACKAGE / "setup.py", ROOT / "examples/python", ROOT / "tests/python",
         ROOT / "tests/bench", cwd=ROOT / "tests/python")
+    run(sys.executable, "-m", "ruff", "check", "--no-cache", "--config", PACKAGE / "pyproject.toml", ".",
+        cwd=ROOT / "tests/load")
 
 
 def test_nothing_but_the_standard_library_is_imported():
