@@ -58,11 +58,12 @@ static void note_answer(const pool_request *r, int status, uint64_t now, void *u
   if (status >= 400) note_error(r, status < 500 ? ERROR_4XX : ERROR_5XX, user);
 }
 
-static void note_sent(generator *g, size_t step, bool late) {
+static void note_sent(generator *g, size_t step, bool late, bool starved) {
   tally *all[] = {&g->second, &g->steps[step], &g->total};
   for (size_t i = 0; i < 3; i++) {
     all[i]->sent++;
     all[i]->late += late;
+    all[i]->starved += starved;
   }
 }
 
@@ -92,8 +93,9 @@ static void end_seconds(generator *g, uint64_t now) {
   count_due(g, now);
 }
 
-/* Sends what is due, as far as there are connections; true when something waits for one. */
-static bool send_due(generator *g, uint64_t now) {
+/* Sends what is due, as far as there are connections; true when something waits for one. waited: what it said
+ * before. */
+static bool send_due(generator *g, uint64_t now, bool waited) {
   for (; !plan_ended(&g->send) && g->begun + g->send.at <= now; plan_next(&g->send)) {
     uint64_t planned = g->begun + g->send.at;
     pool_request r = {.target = g->send.number % g->target_count,
@@ -105,7 +107,8 @@ static bool send_due(generator *g, uint64_t now) {
       continue;
     }
     if (!pool_send(&g->pool, &r)) return true;
-    note_sent(g, r.step, now >= planned + LATE_NS);
+    bool late = now >= planned + LATE_NS;
+    note_sent(g, r.step, late, late && !waited);
     if (g->send.number % 64 == 63) now = pool_now();
   }
   return false;
@@ -127,10 +130,11 @@ static void run(generator *g) {
   printf("{\"type\":\"start\",\"begun_ns\":%" PRIu64 ",\"length_s\":%.3f}\n", g->begun,
          (double)plan_length(&g->plan) / SECOND_NS);
   fflush(stdout);
+  bool waiting = false;
   while (!stopping && !(plan_ended(&g->send) && g->pool.busy == 0)) {
     uint64_t now = pool_now();
     end_seconds(g, now);
-    bool waiting = send_due(g, now);
+    waiting = send_due(g, now, waiting);
     if (now >= g->next_sweep) {
       pool_sweep(&g->pool, now);
       g->next_sweep = now + SWEEP_NS;

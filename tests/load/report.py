@@ -60,12 +60,14 @@ def step_name(step):
 # ---- the tables: (title, head, rows), which each format writes in its way ----
 
 def table_steps(result):
-    head = ["step", "s", "planned", "good", "success %", *(f"{name} ms" for name, _ in PERCENTILES), "late", "errors"]
+    head = ["step", "s", "planned", "good", "success %", *(f"{name} ms" for name, _ in PERCENTILES), "late", "starved",
+            "errors"]
     rows = []
     for name, seconds, one in [*((step_name(step), f"{step['seconds']:g}", step) for step in result["steps"]),
                                ("all", "", result["total"])]:
         rows.append([name, seconds, f"{one['planned']:,}", f"{one['good']:,}", f"{share(one):.3f}",
-                     *(ms(one[key]) for _, key in PERCENTILES), f"{one['late']:,}", errors_text(one["errors"])])
+                     *(ms(one[key]) for _, key in PERCENTILES), f"{one['late']:,}", f"{one['starved']:,}",
+                     errors_text(one["errors"])])
     return f"{result['part'].name}: latency from the planned time, by step", head, rows
 
 
@@ -123,7 +125,8 @@ def notes(results):
             found.append(f"{result['part'].name}: {result['churned']} clients {how}, and as many begun.")
         if total["late"] * 100 > total["planned"]:
             found.append(f"{result['part'].name}: {total['late']:,} requests were sent 1 ms and more after their time, "
-                         "for want of a processor or a connection; their latency has that wait in it.")
+                         f"{total['starved']:,} of them because the load itself had no processor, the others for want "
+                         "of a connection; their latency has that wait in it.")
     return found
 
 
@@ -220,12 +223,12 @@ def html(scenario, results, meta):
 def write_steps(path, results):
     with open(path, "w", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["part", "step", "rate", "seconds", "body", "planned", "sent", "late", "answered", "good",
-                      "failed", *(key for _, key in PERCENTILES), "mean_us", *KINDS])
+        out.writerow(["part", "step", "rate", "seconds", "body", "planned", "sent", "late", "starved", "answered",
+                      "good", "failed", *(key for _, key in PERCENTILES), "mean_us", *KINDS])
         for result in results:
             for i, step in enumerate(result["steps"]):
                 out.writerow([result["part"].name, i, *(step[key] for key in (
-                    "rate", "seconds", "body", "planned", "sent", "late", "answered", "good", "failed")),
+                    "rate", "seconds", "body", "planned", "sent", "late", "starved", "answered", "good", "failed")),
                     *(step[key] for _, key in PERCENTILES), step["mean_us"],
                     *(step["errors"].get(kind, 0) for kind in KINDS)])
 
@@ -234,7 +237,7 @@ def write_seconds(path, results):
     """Requests by second, and beside them the sample of the processes nearest to its end."""
     with open(path, "w", newline="") as file:
         out = csv.writer(file)
-        counts = ("t", "planned", "sent", "late", "answered", "good", "failed", "connections", "busy")
+        counts = ("t", "planned", "sent", "late", "starved", "answered", "good", "failed", "connections", "busy")
         used = [f"{role}_{key}" for role in ROLES for key in ("cpu", "rss")]
         out.writerow(["part", *counts, *(key for _, key in PERCENTILES), *KINDS, *used])
         for result in results:

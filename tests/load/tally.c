@@ -7,7 +7,7 @@ static const char *const kind_names[ERROR_KINDS] = {"connect",    "reset",      
                                                     "status_4xx", "status_5xx", "malformed", "unsent"};
 
 void tally_clear(tally *t) {
-  t->planned = t->sent = t->late = t->answered = t->good = 0;
+  t->planned = t->sent = t->late = t->starved = t->answered = t->good = 0;
   memset(t->errors, 0, sizeof(t->errors));
   histogram_clear(&t->latency);
 }
@@ -38,9 +38,9 @@ void tally_write(const tally *t, FILE *out) {
   const char *comma = "";
   uint64_t failed = 0;
   fprintf(out,
-          "\"planned\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"late\":%" PRIu64 ",\"answered\":%" PRIu64
-          ",\"good\":%" PRIu64 ",\"errors\":{",
-          t->planned, t->sent, t->late, t->answered, t->good);
+          "\"planned\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"late\":%" PRIu64 ",\"starved\":%" PRIu64
+          ",\"answered\":%" PRIu64 ",\"good\":%" PRIu64 ",\"errors\":{",
+          t->planned, t->sent, t->late, t->starved, t->answered, t->good);
   for (int i = 0; i < ERROR_KINDS; i++) {
     failed += t->errors[i];
     if (t->errors[i] == 0) continue;

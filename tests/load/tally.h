@@ -23,6 +23,7 @@ typedef enum error_kind {
 typedef struct tally {
   uint64_t planned, sent;
   uint64_t late;     /* of those sent: a millisecond and more after the planned time */
+  uint64_t starved;  /* of those late: not for want of a connection, the load itself had no processor */
   uint64_t answered; /* whole answers, 4xx and 5xx among them */
   uint64_t good;     /* answers below 400: those whose latency counts */
   uint64_t errors[ERROR_KINDS];

@@ -12,8 +12,9 @@ KEYS = [key for _, key in report.PERCENTILES]
 def counted(planned, errors=None, **more):
     failed = sum((errors or {}).values())
     latency = {key: 250.0 * (i + 1) for i, key in enumerate(KEYS)}
-    return {"planned": planned, "sent": planned, "late": planned // 2, "answered": planned - failed,
-            "good": planned - failed, "errors": errors or {}, "failed": failed, "mean_us": 300.0, **latency, **more}
+    return {"planned": planned, "sent": planned, "late": planned // 2, "starved": planned // 4,
+            "answered": planned - failed, "good": planned - failed, "errors": errors or {}, "failed": failed,
+            "mean_us": 300.0, **latency, **more}
 
 
 def made_up(part):
