@@ -101,8 +101,8 @@ static bool send_due(generator *g, uint64_t now, bool waited) {
     pool_request r = {.target = g->send.number % g->target_count,
                       .step = g->send.step,
                       .planned = planned,
-                      .deadline = planned + g->timeout};
-    if (now >= r.deadline) {
+                      .deadline = now + g->timeout};
+    if (now >= planned + g->timeout) {
       note_error(&r, ERROR_UNSENT, g);
       continue;
     }
@@ -170,14 +170,15 @@ static void finish(generator *g) {
 }
 
 static int usage(void) {
-  fprintf(stderr,
-          "Usage: load_generator [OPTION]... URL...\n"
-          "Sends requests to http://HOST:PORT/PATH, in turn where there are several, by an open schedule.\n\n"
-          "  --step RATE:SECONDS[:BODY]  requests a second; a GET, or a POST of BODY bytes; repeated\n"
-          "  --poisson                   random gaps (equal ones)\n"
-          "  --seed N                    of the random ones (1)\n"
-          "  --connections N             at most (512)\n"
-          "  --timeout SECONDS           from a request's planned time to its answer's end (10)\n");
+  fprintf(
+      stderr,
+      "Usage: load_generator [OPTION]... URL...\n"
+      "Sends requests to http://HOST:PORT/PATH, in turn where there are several, by an open schedule.\n\n"
+      "  --step RATE:SECONDS[:BODY]  requests a second; a GET, or a POST of BODY bytes; repeated\n"
+      "  --poisson                   random gaps (equal ones)\n"
+      "  --seed N                    of the random ones (1)\n"
+      "  --connections N             at most (512)\n"
+      "  --timeout SECONDS           for a connection, from the planned time; then for the answer (10)\n");
   return 2;
 }
 

@@ -35,7 +35,8 @@ def arguments(given=None):
     parser.add_argument("--p99", type=float, metavar="MS", help="P99 to stay under (the scenario's)")
     parser.add_argument("--success", type=float, metavar="PERCENT", help="of requests, at least (the scenario's)")
     parser.add_argument("--connections", type=int, default=512, metavar="N", help="of the load, at most (512)")
-    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS", help="of a request, from its plan (10)")
+    parser.add_argument("--timeout", type=float, default=10, metavar="SECONDS",
+                        help="for a connection, and then for the answer (10)")
     parser.add_argument("--bin", type=Path, metavar="FOLDER",
                         help="other programs ($T2_BIN_RELEASE, build/release/bin)")
     parser.add_argument("--tools", type=Path, metavar="FOLDER", help="load_generator and load_origin (built)")

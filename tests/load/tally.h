@@ -12,11 +12,11 @@ typedef enum error_kind {
   ERROR_CONNECT, /* no connection: refused, or no port or descriptor left */
   ERROR_RESET,   /* the connection was reset */
   ERROR_CLOSED,  /* it ended before the answer did */
-  ERROR_TIMEOUT, /* no answer by the deadline, which counts from the planned time */
+  ERROR_TIMEOUT, /* no answer in time, which counts from the sending */
   ERROR_4XX,     /* an answer, but that one */
   ERROR_5XX,
   ERROR_MALFORMED, /* no HTTP/1.1 answer */
-  ERROR_UNSENT,    /* no connection was free before the deadline */
+  ERROR_UNSENT,    /* no connection was free in time, which counts from the plan */
   ERROR_KINDS,
 } error_kind;
 
