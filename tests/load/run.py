@@ -11,6 +11,7 @@ The exit status is 0 when every threshold is met, 1 when one is not, 2 when a ru
 import argparse
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -132,8 +133,11 @@ def main(given):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     try:
         sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
     except (AssertionError, OSError, RuntimeError) as problem:
         print(f"run.py: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -78,7 +78,7 @@ FAST_SURE_RATE = 1000  # up to here a short run must not fail, whatever else the
 def shortened(part):
     """For tests: a second a step, and correctness alone is asked."""
     limits = Limits(success=90.0 if part.churn == "kill" else 100.0, up_to_rate=FAST_SURE_RATE)
-    seconds = 4 if part.churn else 1
+    seconds = 3 if part.churn else 1
     return replace(part, steps=tuple(replace(step, seconds=seconds) for step in part.steps), limits=limits,
                    clients=min(part.clients, 8), sessions=min(part.sessions, 8), churn_every=0.5)
 

@@ -96,21 +96,21 @@ def test_waiting_is_not_hidden_when_the_server_stalls(tmp_path):
 def test_the_plan_is_kept(tmp_path, gaps):
     """The rate of every step, whatever comes of it; random gaps are about as many, and the same for the same seed."""
     with origin(tmp_path) as server:
-        options = ["--step", "100:1", "--step", "1000:1:3000", *gaps, "--seed", 7]
+        options = ["--step", "100:0.5", "--step", "1000:0.5:3000", *gaps, "--seed", 7]
         first, again = load([server.url], *options), load([server.url, f"{server.url}b"], *options)
     planned = [step["planned"] for step in first["step"]]
     assert planned == [step["planned"] for step in again["step"]]
     if gaps:
-        assert 50 < planned[0] < 150 and 850 < planned[1] < 1150 and planned != [100, 1000]
+        assert 15 < planned[0] < 100 and 400 < planned[1] < 600 and planned != [50, 500]
     else:
-        assert planned == [100, 1000]
+        assert planned == [50, 500]
     assert [(step["rate"], step["body"]) for step in first["step"]] == [(100, 0), (1000, 3000)]
 
 
 def test_contents_are_sent_whole(tmp_path):
     with origin(tmp_path) as server:
-        total = load([server.url], "--step", "20:1:1000000", "--step", "50:1:1", "--step", "5:1")["total"]
-    assert total["good"] == 75
+        total = load([server.url], "--step", "20:0.5:1000000", "--step", "50:0.5:1", "--step", "10:0.5")["total"]
+    assert total["good"] == 40
 
 
 @pytest.mark.parametrize(("what", "kind"), [

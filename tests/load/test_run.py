@@ -1,6 +1,8 @@
 """run.py with the release build's programs, shortened: it runs, judges, reports, and leaves nothing behind."""
+import contextlib
 import csv
 import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -24,7 +26,7 @@ def read(path):
 
 
 @pytest.mark.parametrize(("scenario", "requests"), [
-    ("ramp", 1870), ("post", 150), ("clients", 3000), ("churn", 1600)])
+    ("ramp", 1870), ("post", 150), ("clients", 3000), ("churn", 1200)])
 def test_a_shortened_run_meets_what_is_asked(tmp_path, scenario, requests):
     done = run(scenario, "--fast", "--out", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -49,6 +51,22 @@ def test_programs_that_do_not_start_are_no_result(tmp_path):
     done = run("baseline", "--fast", "--out", tmp_path, "--client-options=--no-such-option")
     assert done.returncode == 2 and "no-such-option" in done.stderr
     assert not (tmp_path / "report.html").exists()
+
+
+def test_what_it_started_ends_with_it(tmp_path):
+    """SIGTERM while the load runs: origin, programs and generator are gone when run.py is."""
+    process = subprocess.Popen([sys.executable, str(HERE / "run.py"), "baseline", "--out", str(tmp_path), "--bin",
+                                str(BINARIES)], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert "baseline" in process.stderr.readline()  # of progress
+        process.terminate()
+        assert process.wait(60) == 143
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stderr.close()
 
 
 def test_a_scenario_that_is_not_there_is_refused():
