@@ -61,6 +61,7 @@ int t2_conn_new(t2_conn **out, t2_loop *loop, bool is_pipe, const t2_conn_ops *o
   conn->detail = "";
   conn->state = CONN_OPENING;
   t2_flushable_init(&conn->flushable, on_flush);
+  t2_toil_init(&conn->toil, t2_conn_input_toil);
   t2_list_init(&conn->node);
   t2_list_init(&conn->parting.node);
   t2_timer_init(&conn->timer, on_timer);
@@ -147,6 +148,7 @@ static bool begin_close(t2_conn *conn, int err) {
   conn->reading = false;
   t2_list_remove(&conn->parting.node);
   t2_loop_calm(&conn->flushable);
+  t2_toil_drop(&conn->toil);
   t2_loop_timer_stop(conn->loop, &conn->timer);
   return true;
 }
@@ -242,6 +244,7 @@ static void end_parting(t2_parting *parting) {
 void t2_conn_finish(t2_conn *conn, uint64_t linger_ms) {
   if (conn->state != CONN_OPEN) return;
   conn->state = CONN_FINISHING;
+  t2_toil_drop(&conn->toil);
   t2_loop_part(conn->loop, &conn->parting, end_parting);
   conn->fin_wanted = true;
   conn->reading = false;

@@ -3,6 +3,7 @@
 
 /* Is there somebody for the socket's bytes? */
 static bool wants_bytes(const t2_conn *conn) {
+  if (t2_toil_waits(&conn->toil)) return false;
   switch (conn->state) {
   case CONN_OPENING:
     return conn->tls || conn->foreword;
@@ -83,7 +84,10 @@ static void pump(t2_conn *conn) {
     size_t n;
     int err = t2_tls_stream_read(conn->tls, plain, T2_LOOP_SLAB, &n);
     if (err == T2_ERR_CLOSED) conn->ended = true;
-    if (n) conn->ops->on_data(conn, plain, n, conn->user);
+    if (n) {
+      conn->settled = true;
+      conn->ops->on_data(conn, plain, n, conn->user);
+    }
     if (err && err != T2_ERR_CLOSED) t2_conn_fail(conn, err, t2_tls_stream_detail(conn->tls));
     if (err || n == 0) break;
   }
@@ -100,12 +104,43 @@ static void after_pump(t2_conn *conn) {
   if (t2_buf_len(t2_tls_stream_output(conn->tls))) t2_conn_wake(conn);
 }
 
-static void on_ciphertext(t2_conn *conn, const uint8_t *bytes, size_t n) {
-  if (conn->ended) return;
-  t2_tls_stream_input(conn->tls, bytes, n);
+static void take_ciphertext(t2_conn *conn) {
   if (conn->state == CONN_OPENING) t2_conn_input_handshake(conn);
   pump(conn);
   after_pump(conn);
+}
+
+void t2_conn_input_toil(t2_toil *toil) {
+  t2_conn *conn = T2_CONTAINER_OF(toil, t2_conn, toil);
+
+  t2_tls_stream_resume(conn->tls);
+  take_ciphertext(conn);
+  if (conn->late_eof) t2_conn_wake(conn);
+  t2_conn_input_start(conn);
+}
+
+/* At once, if this turn has time for it; or else it waits, and nothing more is read. */
+static void take_in_turn(t2_conn *conn) {
+  bool begun = conn->begun;
+
+  conn->begun = true;
+  if (t2_toils_begin(&conn->loop->toils)) {
+    take_ciphertext(conn);
+    t2_toils_end(&conn->loop->toils);
+  } else if (t2_tls_stream_keep(conn->tls)) {
+    t2_conn_close(conn, T2_ERR_NOMEM);
+  } else {
+    t2_loop_toil(conn->loop, &conn->toil, begun);
+  }
+}
+
+static void on_ciphertext(t2_conn *conn, const uint8_t *bytes, size_t n) {
+  if (conn->ended) return;
+  t2_tls_stream_input(conn->tls, bytes, n);
+  if (conn->settled)
+    take_ciphertext(conn);
+  else
+    take_in_turn(conn);
 }
 
 /* Gives what TLS had kept. */
@@ -140,7 +175,7 @@ void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes) {
 }
 
 void t2_conn_input_resume(t2_conn *conn) {
-  if (conn->state != CONN_OPEN || !conn->reading || conn->eof) return;
+  if (conn->state != CONN_OPEN || !conn->reading || conn->eof || t2_toil_waits(&conn->toil)) return;
   if (conn->tls)
     resume_tls(conn);
   else

@@ -40,10 +40,13 @@ struct t2_conn {
   t2_conn_foreword *foreword; /* OPENING: what is awaited of it first; NULL: nothing */
   t2_buf unread;              /* clear: what came with the foreword, and is the user's */
   t2_flushable flushable;
-  t2_list node;       /* in the list of whoever opens it */
+  t2_toil toil; /* TLS, until it is settled: what has come waits for a turn of the loop with time for it */
+  t2_list node; /* in the list of whoever opens it */
   t2_parting parting; /* FINISHING */
   conn_state state;
   bool started;    /* its user has set ops */
+  bool begun;      /* the handshake is, by the peer's first bytes */
+  bool settled;    /* the first bytes behind the handshake have come */
   bool reading;    /* what the user wants */
   bool ample;      /* t2_conn_read_amply was called */
   bool uv_reading; /* what libuv does: it stops late, so that a short pause costs no system call */
@@ -119,6 +122,8 @@ void t2_conn_foreword_free(t2_conn *conn);
 void t2_conn_fail(t2_conn *conn, int err, const char *detail);
 /* Starts libuv's reading if it is wanted and not on. */
 void t2_conn_input_start(t2_conn *conn);
+/* Goes on with what has come of the handshake, or first behind it. */
+void t2_conn_input_toil(t2_toil *toil);
 /* Gives bytes that were read before it was opened to the handshake, or takes them over for the user. */
 void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes);
 /* Gives what TLS had held back, or was read before it was opened, if reading goes on. */

@@ -33,6 +33,11 @@ void t2_loop_calm(t2_flushable *flushable) {
   t2_list_remove(&flushable->node);
 }
 
+void t2_loop_toil(t2_loop *loop, t2_toil *toil, bool begun) {
+  t2_toils_wait(&loop->toils, toil, begun);
+  schedule(loop);
+}
+
 void t2_loop_reap(t2_loop *loop, t2_reapable *self, void (*free_fn)(t2_reapable *self)) {
   self->free = free_fn;
   t2_list_push_back(&loop->reap, &self->node);
@@ -62,7 +67,7 @@ static void flush(t2_loop *loop) {
   for (unsigned round = 0; round < FLUSH_ROUNDS && !t2_list_empty(&loop->dirty); round++)
     flush_round(loop);
   reap_all(loop);
-  if (t2_list_empty(&loop->dirty)) uv_idle_stop(&loop->idle);
+  if (t2_list_empty(&loop->dirty) && !t2_toils_waiting(&loop->toils)) uv_idle_stop(&loop->idle);
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -74,6 +79,7 @@ static void on_check(uv_check_t *check) {
 
   loop->turn++;
   flush(loop);
+  t2_toils_turn(&loop->toils);
 }
 
 /* ---- Timers ---- */
@@ -153,6 +159,7 @@ int t2_loop_new(t2_loop **out, uv_loop_t *uv, const t2_allocator *mem, const t2_
   t2_list_init(&loop->parting);
   t2_wheel_init(&loop->wheel, uv_now(uv));
   t2_spares_init(&loop->spares, mem);
+  t2_toils_init(&loop->toils);
   t2_pressure_init(&loop->pressure);
   loop->slab = t2_alloc(mem, T2_LOOP_SLAB);
   loop->plain = t2_alloc(mem, T2_LOOP_SLAB);

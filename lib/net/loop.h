@@ -16,6 +16,7 @@
 #include <base/pressure.h>
 #include <base/wheel.h>
 #include <net/spare.h>
+#include <net/toil.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -34,6 +35,7 @@ struct t2_loop {
   t2_list reap;      /* t2_reapable */
   t2_list parting;   /* t2_parting */
   t2_spares spares;
+  t2_toils toils;       /* handshakes, and what else is dear: a bounded time of each turn */
   t2_pressure pressure; /* of what waits in the output of connections and of streams on them */
   uint8_t *slab;  /* T2_LOOP_SLAB bytes every read goes to; its content is handled before the next read */
   uint8_t *plain; /* T2_LOOP_SLAB bytes TLS reads decrypt to */
@@ -76,6 +78,10 @@ void t2_flushable_init(t2_flushable *flushable, void (*flush)(t2_flushable *self
 void t2_loop_wake(t2_loop *loop, t2_flushable *flushable);
 /* Takes it off the list again. */
 void t2_loop_calm(t2_flushable *flushable);
+
+/* Calls toil->work in a turn that has time for it: after the flush, when traffic had its turn. As
+ * t2_toils_wait. */
+void t2_loop_toil(t2_loop *loop, t2_toil *toil, bool begun);
 
 /* Embedded in what is freed later. */
 typedef struct t2_reapable {
