@@ -19,14 +19,14 @@ uint64_t t2_backoff_bound(const t2_backoff *backoff) {
 }
 
 uint64_t t2_backoff_next(t2_backoff *backoff, uint64_t now_ms) {
-  return t2_backoff_next_within(backoff, now_ms, UINT64_MAX);
-}
-
-uint64_t t2_backoff_next_within(t2_backoff *backoff, uint64_t now_ms, uint64_t most_ms) {
   if (backoff->up && now_ms - backoff->up_since_ms >= backoff->stable_ms) backoff->failures = 0;
   backoff->up = false;
   uint64_t bound = t2_backoff_bound(backoff);
   if (bound < backoff->max_ms) backoff->failures++;
-  if (bound > most_ms) bound = most_ms;
   return t2_random_below(bound == UINT64_MAX ? bound : bound + 1);
+}
+
+uint64_t t2_backoff_knock(const t2_backoff *backoff, uint64_t most_ms) {
+  uint64_t bound = most_ms < backoff->max_ms ? most_ms : backoff->max_ms;
+  return bound / 2 + t2_random_below(bound - bound / 2 + 1);
 }

@@ -21,8 +21,9 @@ void t2_backoff_up(t2_backoff *backoff, uint64_t now_ms);
 /* It failed or was lost: the delay before the next attempt, uniform in [0, bound], where bound doubles from
  * min_ms to max_ms. */
 uint64_t t2_backoff_next(t2_backoff *backoff, uint64_t now_ms);
-/* The same, by a bound of at most most_ms. */
-uint64_t t2_backoff_next_within(t2_backoff *backoff, uint64_t now_ms, uint64_t most_ms);
+/* Nobody is there to be overloaded: the delay before the next look, uniform between half of most_ms (max_ms,
+ * if that is less) and all of it. It is no failure of those that make later delays longer. */
+uint64_t t2_backoff_knock(const t2_backoff *backoff, uint64_t most_ms);
 /* The bound of the next delay. */
 uint64_t t2_backoff_bound(const t2_backoff *backoff);
 

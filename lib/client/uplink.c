@@ -11,7 +11,7 @@
 #define HANDSHAKE_TIMEOUT_MS                                                                                 \
   10000                  /* for the connection with TLS, and again for the answer to the upgrade             \
                           */
-#define KNOCK_MS    800  /* where nobody listens one can ask again soon: that costs nobody anything */
+#define KNOCK_MS    500  /* where nobody listens one can ask again soon: that costs nobody anything */
 #define REFUSAL_MAX 4096 /* bytes of a refusal's content that are read */
 
 typedef enum uplink_state {
@@ -89,8 +89,9 @@ static void lost(t2_uplink *uplink) {
     gone(uplink);
     return;
   }
-  uint64_t most = uplink->error == T2_ERR_REFUSED ? KNOCK_MS : UINT64_MAX;
-  uint64_t delay = t2_backoff_next_within(&uplink->backoff, t2_loop_now(uplink->loop), most);
+  uint64_t delay = uplink->error == T2_ERR_REFUSED
+                       ? t2_backoff_knock(&uplink->backoff, KNOCK_MS)
+                       : t2_backoff_next(&uplink->backoff, t2_loop_now(uplink->loop));
   t2_uplink_loss loss = {
       .err = uplink->error,
       .status = uplink->status,

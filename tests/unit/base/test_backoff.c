@@ -26,13 +26,25 @@ static void test_jitter_covers_the_whole_range(void **state) {
   assert_true(most > 900 && most <= 1000);
 }
 
-static void test_a_bound_of_the_callers_cuts_the_delay_and_nothing_else(void **state) {
+static void test_knocking_is_soon_spread_and_no_failure(void **state) {
   t2_backoff backoff;
-  t2_backoff_init(&backoff, 4000, 32000, 0);
-  for (int i = 0; i < 200; i++) {
-    assert_true(t2_backoff_next_within(&backoff, 0, 800) <= 800);
-    assert_int_equal(t2_backoff_bound(&backoff), i == 0 ? 8000 : i == 1 ? 16000 : 32000);
+  uint64_t least = UINT64_MAX, most = 0;
+  t2_backoff_init(&backoff, 100, 32000, 0);
+  for (int i = 0; i < 2000; i++) {
+    uint64_t delay = t2_backoff_knock(&backoff, 500);
+    if (delay < least) least = delay;
+    if (delay > most) most = delay;
   }
+  assert_true(least >= 250 && least < 275);
+  assert_true(most > 475 && most <= 500);
+  assert_int_equal(t2_backoff_bound(&backoff), 100);
+}
+
+static void test_knocking_keeps_to_the_last_delay(void **state) {
+  t2_backoff backoff;
+  t2_backoff_init(&backoff, 5, 20, 0);
+  for (int i = 0; i < 200; i++)
+    assert_true(t2_backoff_knock(&backoff, 500) <= 20);
 }
 
 static void test_stable_connection_begins_anew(void **state) {
@@ -77,7 +89,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bound_doubles_up_to_the_last),
       cmocka_unit_test(test_jitter_covers_the_whole_range),
-      cmocka_unit_test(test_a_bound_of_the_callers_cuts_the_delay_and_nothing_else),
+      cmocka_unit_test(test_knocking_is_soon_spread_and_no_failure),
+      cmocka_unit_test(test_knocking_keeps_to_the_last_delay),
       cmocka_unit_test(test_stable_connection_begins_anew),
       cmocka_unit_test(test_failed_attempts_are_not_stable_by_their_time),
       cmocka_unit_test(test_extreme_options_are_made_usable),
