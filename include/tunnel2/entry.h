@@ -269,6 +269,9 @@ typedef struct t2_entry_stats {
   uint64_t timeouts_body;            /* content that stopped coming, or being taken */
   uint64_t timeouts_idle;            /* connections that were idle for too long */
   uint64_t timeouts_response;        /* answers that did not begin in time */
+  uint64_t uplink_handshakes; /* of TLS, completed where uplinks are dialled (the public's too, where it
+                                 comes in there) */
+  uint64_t uplink_handshakes_resumed; /* those that went on from an earlier one, by a session ticket */
 } t2_entry_stats;
 
 /* Fills as much of *stats as stats->size says there is. */

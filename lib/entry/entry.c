@@ -531,6 +531,8 @@ void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
       .timeouts_body = proxy->late_content,
       .timeouts_idle = proxy->late_idle,
       .timeouts_response = proxy->late_answers,
+      .uplink_handshakes = entry->uplink_tls ? t2_tls_handshakes(entry->uplink_tls) : 0,
+      .uplink_handshakes_resumed = entry->uplink_tls ? t2_tls_resumed(entry->uplink_tls) : 0,
   };
   memcpy(stats, &now, now.size);
 }

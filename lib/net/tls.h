@@ -50,6 +50,9 @@ int t2_tls_client_new(t2_tls **tls, t2_loop *loop, const char *ca_file, const ch
  * said so of. */
 int t2_tls_client_new_insecure(t2_tls **tls, t2_loop *loop, const char *const *alpn, char *detail,
                                size_t detail_size);
+/* A server's handshakes that were completed, and how many of them resumed a session. */
+uint64_t t2_tls_handshakes(const t2_tls *tls);
+uint64_t t2_tls_resumed(const t2_tls *tls);
 t2_tls *t2_tls_ref(t2_tls *tls);
 void t2_tls_unref(t2_tls *tls);
 

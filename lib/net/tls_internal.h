@@ -22,6 +22,7 @@ struct t2_tls {
   mbedtls_ssl_config conf;   /* a client's */
   mbedtls_x509_crt cert;     /* what a client trusts */
   t2_tls_identity *identity; /* a server's */
+  uint64_t handshakes;       /* a server's, completed */
   t2_tls_tickets tickets;    /* a server's: a session outlives the certificate it began with */
   char **files;              /* a server's: certificate and key, one pair after the other */
   size_t file_count;

@@ -123,6 +123,14 @@ static int renew(t2_tls *tls, t2_tls_sentence say) {
 
 /* ---- A server's settings ---- */
 
+uint64_t t2_tls_handshakes(const t2_tls *tls) {
+  return tls->handshakes;
+}
+
+uint64_t t2_tls_resumed(const t2_tls *tls) {
+  return tls->tickets.taken;
+}
+
 void t2_tls_server_fini(t2_tls *tls) {
   if (tls->identity) t2_tls_identity_unref(tls->identity);
   t2_tls_tickets_fini(&tls->tickets);

@@ -275,6 +275,7 @@ int t2_tls_stream_read(t2_tls_stream *s, uint8_t *out, size_t cap, size_t *n) {
 
 /* A session that was resumed keeps its ticket: servers give no new one with TLS 1.2, or need not be asked. */
 static void handshake_over(t2_tls_stream *s) {
+  s->tls->handshakes += s->tls->is_server;
   if (s->tls->is_server) return;
   s->resumed = !s->verified;
   if (!s->resumed && !t2_mbedtls_session_comes_later(&s->ssl))

@@ -155,6 +155,7 @@ int t2_tls_tickets_parse_at(t2_tls_tickets *tickets, mbedtls_ssl_session *sessio
     int err = open_with(&tickets->keys[i], session, ticket, n);
     if (err) return err;
     bool good = sealed_ms <= now_ms + SKEW_MS && sealed_ms > now_ms - LIFETIME_MS;
+    if (good) tickets->taken++;
     return good ? 0 : MBEDTLS_ERR_SSL_SESSION_TICKET_EXPIRED;
   }
   return MBEDTLS_ERR_SSL_INVALID_MAC; /* of a key that nobody has any more */

@@ -25,6 +25,7 @@ typedef struct t2_tls_tickets {
   const t2_allocator *mem;
   t2_tls_ticket_key keys[2]; /* the one that seals, and the one before it */
   char *file;                /* NULL: they are kept nowhere */
+  uint64_t taken;            /* tickets that were good */
 } t2_tls_tickets;
 
 /* With new keys. */

@@ -148,6 +148,8 @@ static void test_second_connection_resumes(void **state) {
     assert_passes(e.client, e.server, "ping");
     assert_true(t2_str_eq(t2_tls_stream_alpn(e.client), T2_STR("h2")));
   }
+  assert_int_equal(t2_tls_handshakes(e.server_tls), 4);
+  assert_int_equal(t2_tls_resumed(e.server_tls), 3);
   close_ends(&e);
 }
 
