@@ -24,10 +24,10 @@ IDLE = 40  # seconds: what is silent for a while holds less
 BUILD = ROOT / "build/release"
 
 
-def compile_sessions(folder):
+def compile_sessions(folder, build=BUILD):
     program = Path(folder) / "sessions"
     subprocess.run(["cc", "-O2", "-std=gnu11", ROOT / "tests/bench/sessions.c", f"-I{ROOT}/include",
-                    f"-I{BUILD}/include", f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ltunnel2", "-luv",
+                    f"-I{build}/include", f"-L{build}/lib", f"-Wl,-rpath,{build}/lib", "-ltunnel2", "-luv",
                     "-o", program], check=True)
     return program
 
