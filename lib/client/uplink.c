@@ -12,6 +12,7 @@
   10000                  /* for the connection with TLS, and again for the answer to the upgrade             \
                           */
 #define KNOCK_MS    500  /* where nobody listens one can ask again soon: that costs nobody anything */
+#define STABLE_MS   1000 /* up for so long it was good, and what comes after it is no repetition */
 #define REFUSAL_MAX 4096 /* bytes of a refusal's content that are read */
 
 typedef enum uplink_state {
@@ -338,7 +339,8 @@ int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_up
   uplink->user = user;
   t2_timer_init(&uplink->timer, on_timer);
   t2_buf_init(&uplink->text, loop->mem);
-  t2_backoff_init(&uplink->backoff, options->retry_min_ms, options->retry_max_ms, options->retry_max_ms);
+  uint64_t stable_ms = options->retry_max_ms < STABLE_MS ? options->retry_max_ms : STABLE_MS;
+  t2_backoff_init(&uplink->backoff, options->retry_min_ms, options->retry_max_ms, stable_ms);
   t2_h2_conn_options_init_uplink(&uplink->h2_options, true);
   uplink->h2_options.h2.concurrent_max = options->concurrent_max;
   uplink->instance = options->instance;
