@@ -27,6 +27,8 @@ struct t2_h2_conn {
   uint64_t changed_ms;          /* when it was told last */
   size_t waiting;               /* bytes of content for the peer, as the loop's pressure has them */
   uint64_t written, written_ms; /* bytes that the peer took, and when the timer saw that last */
+  uint64_t moved, moved_ms; /* bytes both ways as the timer saw them, and when they were more than PINGs */
+  bool rested;              /* since then */
   drain_state drain;
   bool noticed;   /* the drain's PING was sent */
   unsigned pings; /* not answered yet */

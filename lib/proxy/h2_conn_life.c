@@ -1,7 +1,8 @@
 #include <proxy/h2_conn_internal.h>
 #include <tunnel2/error.h>
 
-#define REST_MS 5000 /* without a byte: then it is idle */
+#define REST_MS    5000 /* without a byte, or with PINGs alone: then it is idle */
+#define PING_BYTES 512  /* that these and their answers are at most, from one look to the next */
 
 void t2_h2_conn_ping(t2_h2_conn *h2_conn) {
   if (t2_h2_ping(h2_conn->h2) == 0) h2_conn->pings++;
@@ -65,6 +66,20 @@ static bool is_unanswered(const t2_h2_conn *h2_conn, uint64_t now) {
   return h2_conn->asked_ms && now - h2_conn->asked_ms >= allowed;
 }
 
+/* PINGs fit in memory that a rest leaves, so that one is enough until there is more. */
+static void rest(t2_h2_conn *h2_conn, uint64_t now) {
+  uint64_t moved = t2_conn_bytes_read(h2_conn->conn) + t2_conn_bytes_written(h2_conn->conn);
+  if (moved - h2_conn->moved > PING_BYTES) {
+    h2_conn->moved_ms = now;
+    h2_conn->rested = false;
+  }
+  h2_conn->moved = moved;
+  bool quiet = !h2_conn->rested && now - h2_conn->moved_ms >= REST_MS;
+  if (!quiet && now - h2_conn->last_read_ms < REST_MS) return;
+  h2_conn->rested = true;
+  t2_conn_rest(h2_conn->conn);
+}
+
 void t2_h2_conn_on_timer(t2_timer *timer) {
   t2_h2_conn *h2_conn = T2_CONTAINER_OF(timer, t2_h2_conn, timer);
   t2_loop *loop = h2_conn->proxy->loop;
@@ -78,7 +93,7 @@ void t2_h2_conn_on_timer(t2_timer *timer) {
     t2_h2_conn_close(h2_conn, T2_ERR_TIMEOUT);
     return;
   }
-  if (silent >= REST_MS) t2_conn_rest(h2_conn->conn);
+  rest(h2_conn, now);
   if (o->stuck_timeout_ms) reset_stuck(h2_conn, now);
   if (o->idle_timeout_ms && t2_h2_stream_count(h2_conn->h2) == 0 &&
       now - h2_conn->last_stream_ms >= o->idle_timeout_ms) {

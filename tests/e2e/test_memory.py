@@ -7,8 +7,10 @@ import pytest
 
 from h2_origin import H2Origin
 from h2wire import H2, SettingsFrame, WindowUpdateFrame
+from metrics import Metrics
 from origin import Origin
-from programs import BIN_RELEASE, Site
+from programs import BIN, BIN_RELEASE, Site, wait_until
+from storm import Many
 from tcp import TcpOrigin
 from wire import Client
 
@@ -19,6 +21,7 @@ WINDOW_MAX = (1 << 31) - 1
 READERS, UPLOADS = 256, 200
 CONNECTIONS, STREAMS = 5, 120  # of HTTP/2
 NEIGHBOUR = 32 * MIB
+IDLE, IDLE_RSS = 200, 40 * 1024  # sessions; bytes of each in the entry: 64 KiB is what is promised
 
 
 class Held:
@@ -184,3 +187,18 @@ def test_http2_uploads_to_an_origin_that_does_not_read(release, held, path):
     settle(release)
     served(release)
     settle(release)
+
+
+def test_idle_sessions_give_their_memory_back_though_pings_go_on(tmp_path):
+    site = Site(tmp_path / "idle", binaries=BIN_RELEASE, log_level="error")
+    try:
+        site.tunneld()
+        metrics = Metrics(site.proxyentry())
+        before = metrics("process_resident_memory_bytes")
+        many = Many(BIN / "sessions", site, IDLE)
+        site.programs.append(many)
+        many.said("up", timeout=120)
+        wait_until(lambda: metrics("process_resident_memory_bytes") - before < IDLE * IDLE_RSS, "rest", 60, every=1)
+        assert metrics("tunnel2_entry_uplinks") == IDLE
+    finally:
+        site.close()
