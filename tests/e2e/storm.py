@@ -136,8 +136,8 @@ class Storm:
 
     def report(self):
         lines = [f"{self.count} sessions registered and attached in {self.attached:.1f} s",
-                 f"all back {self.took:.2f} s after the entry's return (the first {self.first:.2f} s), a quarter, half, three"
-                 f" quarters {', '.join(self.quarters)} ms after the first; {self.resumed:.0f} of {self.handshakes:.0f}"
+                 f"all back {self.took:.2f} s after the entry's return (the first {self.first:.2f} s), a quarter, half,"
+                 f" three quarters {', '.join(self.quarters)} ms after the first; {self.resumed:.0f} of {self.handshakes:.0f}"
                  f" handshakes resumed; {self.processor:.1f} s of the entry's processor time",
                  "traffic before the storm:",
                  line("another entry", self.probes["another entry"].between(0, self.killed)),
