@@ -56,7 +56,7 @@ static int add_item(const t2_cli_option *option, const char *value, char *detail
   return 0;
 }
 
-static int set_value(const t2_cli_option *option, const char *value, char *detail, size_t detail_size) {
+int t2_cli_set(const t2_cli_option *option, const char *value, char *detail, size_t detail_size) {
   switch (option->kind) {
   case T2_CLI_CHOICE:
     return set_choice(option, value, detail, detail_size);
@@ -104,7 +104,7 @@ static int parse_option(const t2_cli *cli, const char *text, int argc, char *con
     snprintf(detail, detail_size, "--%s needs a value: %s", option->name, option->argument);
     return T2_ERR_INVALID;
   }
-  return set_value(option, equals ? equals + 1 : argv[++*at], detail, detail_size);
+  return t2_cli_set(option, equals ? equals + 1 : argv[++*at], detail, detail_size);
 }
 
 int t2_cli_parse(const t2_cli *cli, int argc, char *const *argv, char *detail, size_t detail_size) {

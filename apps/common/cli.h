@@ -52,6 +52,8 @@ typedef struct t2_cli {
  * last of a repeated option counts, but of a LIST, which keeps them all. 0, or T2_ERR_INVALID with what is
  * wrong in detail; values may then be set in part. */
 int t2_cli_parse(const t2_cli *cli, int argc, char *const *argv, char *detail, size_t detail_size);
+/* Sets the option, which is no flag, to a value: 0, or T2_ERR_INVALID with what is wrong in detail. */
+int t2_cli_set(const t2_cli_option *option, const char *value, char *detail, size_t detail_size);
 /* Prints usage, about and a line for each option. */
 void t2_cli_help(const t2_cli *cli, FILE *out);
 

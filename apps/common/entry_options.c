@@ -1,8 +1,59 @@
 #include <base/str.h>
 #include <common/entry_options.h>
+#include <common/limits_file.h>
 #include <common/state.h>
 #include <stdio.h>
 #include <string.h>
+
+void t2_app_entry_seed(t2_app_entry *entry, const t2_entry_options *from) {
+  entry->options = *from;
+  entry->udp_flows = from->udp_flows_max;
+  entry->h2_streams = from->h2_streams_max;
+  entry->h2_window = from->h2_window;
+  entry->h2_head = from->h2_head_max;
+  entry->h2_factor = from->h2_flood_factor;
+  entry->queue = from->queue_max;
+  entry->limits = (t2_app_entry_limits){.connections = from->connections_max,
+                                        .upgrades = from->upgrades_max,
+                                        .uplinks = from->uplinks_max,
+                                        .exchanges = from->session_exchanges_max,
+                                        .requests = from->session_requests_rate,
+                                        .bytes_up = (unsigned)from->session_bytes_to_clients,
+                                        .bytes_down = (unsigned)from->session_bytes_from_clients,
+                                        .address = from->address_connections_max,
+                                        .handshakes = from->address_handshakes_rate};
+}
+
+/* Times are the options' own already. */
+static void copy_times(t2_entry_options *to, const t2_entry_options *from) {
+  to->header_timeout_ms = from->header_timeout_ms;
+  to->body_timeout_ms = from->body_timeout_ms;
+  to->response_timeout_ms = from->response_timeout_ms;
+  to->keep_alive_timeout_ms = from->keep_alive_timeout_ms;
+  to->queue_timeout_ms = from->queue_timeout_ms;
+  to->udp_idle_timeout_ms = from->udp_idle_timeout_ms;
+}
+
+void t2_app_entry_numbers(t2_entry_options *to, const t2_app_entry *entry) {
+  const t2_app_entry_limits *limits = &entry->limits;
+
+  copy_times(to, &entry->options);
+  to->udp_flows_max = entry->udp_flows;
+  to->h2_streams_max = entry->h2_streams;
+  to->h2_window = entry->h2_window;
+  to->h2_head_max = entry->h2_head;
+  to->h2_flood_factor = entry->h2_factor;
+  to->queue_max = entry->queue;
+  to->connections_max = limits->connections;
+  to->upgrades_max = limits->upgrades;
+  to->uplinks_max = limits->uplinks;
+  to->session_exchanges_max = limits->exchanges;
+  to->session_requests_rate = limits->requests;
+  to->session_bytes_to_clients = limits->bytes_up;
+  to->session_bytes_from_clients = limits->bytes_down;
+  to->address_connections_max = limits->address;
+  to->address_handshakes_rate = limits->handshakes;
+}
 
 size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]) {
   t2_entry_options *o = &entry->options;
@@ -82,17 +133,12 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "what clients dial (https:// and --uplink)", 0, 0},
       {"advertise-public", T2_CLI_TEXT, &o->advertise_public, "URL",
        "what people are told (http:// and --public)", 0, 0},
+      {"limits-file", T2_CLI_TEXT, &entry->limits_file, "FILE",
+       "lines of a limit's option and its value, before these here; read again at SIGHUP", 0, 0},
   };
 
   t2_entry_options_init(o);
-  entry->udp_flows = o->udp_flows_max;
-  entry->h2_streams = o->h2_streams_max;
-  entry->h2_window = o->h2_window;
-  entry->h2_head = o->h2_head_max;
-  entry->h2_factor = o->h2_flood_factor;
-  entry->queue = o->queue_max;
-  *limits = (t2_app_entry_limits){
-      .connections = o->connections_max, .upgrades = o->upgrades_max, .uplinks = o->uplinks_max};
+  t2_app_entry_seed(entry, o);
   o->control = NULL;
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);
@@ -130,20 +176,9 @@ static void check_tcp_address(t2_app *app, const char *host) {
   t2_app_loopback(app, "tcp-address", text);
 }
 
-static void set_limits(t2_entry_options *o, const t2_app_entry_limits *limits) {
-  o->connections_max = limits->connections;
-  o->upgrades_max = limits->upgrades;
-  o->uplinks_max = limits->uplinks;
-  o->session_exchanges_max = limits->exchanges;
-  o->session_requests_rate = limits->requests;
-  o->session_bytes_to_clients = limits->bytes_up;
-  o->session_bytes_from_clients = limits->bytes_down;
-  o->address_connections_max = limits->address;
-  o->address_handshakes_rate = limits->handshakes;
-}
-
 void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
   t2_entry_options *o = &entry->options;
+  char detail[256];
 
   o->certificates = entry->certificates;
   for (size_t i = 0; i < entry->public_certs.n; i++)
@@ -152,13 +187,10 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
     t2_app_note(app, T2_APP_USAGE, "--public-cert needs --public-tls");
   if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
   if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
-  set_limits(o, &entry->limits);
-  o->udp_flows_max = entry->udp_flows;
-  o->h2_streams_max = entry->h2_streams;
-  o->h2_window = entry->h2_window;
-  o->h2_head_max = entry->h2_head;
-  o->h2_flood_factor = entry->h2_factor;
-  o->queue_max = entry->queue;
+  t2_app_entry_numbers(o, entry);
+  entry->base = *o;
+  if (entry->limits_file && t2_app_limits_read(entry->limits_file, o, detail, sizeof(detail)))
+    t2_app_note(app, T2_APP_FAILED, "%s", detail);
   o->trusted_proxies = entry->proxies.items;
   o->trusted_proxy_count = entry->proxies.n;
   if (o->tcp_address) check_tcp_address(app, o->tcp_address);

@@ -20,10 +20,15 @@ typedef struct t2_app_entry {
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */
   t2_entry_certificate certificates[T2_CLI_LIST_MAX];
+  const char *limits_file; /* limits_file.h; NULL: there is none */
+  t2_entry_options base;   /* options without that file's: numbers alone are of use */
 } t2_app_entry;
 
 /* Sets the defaults and writes the rows to table: how many. What `entry` holds outlives the table. */
 size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]);
+/* The numbers of the table's rows, from the options they are for, and to them. */
+void t2_app_entry_seed(t2_app_entry *entry, const t2_entry_options *from);
+void t2_app_entry_numbers(t2_entry_options *to, const t2_app_entry *entry);
 /* After the command line was read, as the calls of dev.h: completes the options, but for cert_file, key_file
  * and the token. What is wrong is noted. */
 void t2_app_entry_complete(t2_app *app, t2_app_entry *entry);

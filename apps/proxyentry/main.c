@@ -1,8 +1,8 @@
 /* proxyentry: the data plane's public listener and uplink listener. */
 #include <common/entry_options.h>
 #include <common/handover.h>
+#include <common/limits_file.h>
 #include <common/metrics.h>
-#include <stdio.h>
 #include <string.h>
 
 typedef struct program {
@@ -73,10 +73,7 @@ static bool on_ready(void *user) {
 
 static int on_reload(void *user, char *detail, size_t size) {
   const program *p = user;
-  int err = p->entry ? t2_entry_reload(p->entry, detail, size) : T2_ERR_STATE;
-  if (err == 0)
-    snprintf(detail, size, "the certificates were read again; limits and other options stay until a restart");
-  return err;
+  return p->entry ? t2_app_limits_reload(&p->given, p->entry, detail, size) : T2_ERR_STATE;
 }
 
 static void on_metrics(struct t2_buf *out, void *user) {

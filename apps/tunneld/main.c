@@ -1,6 +1,7 @@
 /* tunneld: the control plane; with --entry also an entry, in the same process. */
 #include <common/control_part.h>
 #include <common/entry_options.h>
+#include <common/limits_file.h>
 #include <common/metrics.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,9 +94,10 @@ static bool on_ready(void *user) {
 static int on_reload(void *user, char *detail, size_t size) {
   const program *p = user;
   int err = p->control.control ? t2_control_reload(p->control.control, detail, size) : T2_ERR_STATE;
-  if (err == 0 && p->entry) err = t2_entry_reload(p->entry, detail, size);
+  if (err == 0 && p->entry) err = t2_app_limits_reload(&p->given, p->entry, detail, size);
   if (err == 0)
-    snprintf(detail, size, "certificates and tokens were read again; other options stay until a restart");
+    snprintf(detail, size, "certificates%s and tokens were read again; other options stay until a restart",
+             p->entry && p->given.limits_file ? ", limits" : "");
   return err;
 }
 

@@ -226,6 +226,13 @@ T2_API const char *t2_entry_tls_address(const t2_entry *entry);
  * as t2_entry_new, with a detail, for the first file that is not good: the certificates of that listener stay
  * as they were. */
 T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
+/* Takes over the limits and times of these options, and nothing else of them: each *_max and *_rate,
+ * session_bytes_*, and the timeouts of headers, keep-alive, bodies, responses, UDP flows and queues. They
+ * hold from now on, for sessions and connections that are there as well; but what is beyond a new bound stays
+ * until it ends, and a public connection over HTTP/2 keeps its times. 0; T2_ERR_INVALID with a detail:
+ * nothing has changed. */
+T2_API int t2_entry_set_limits(t2_entry *entry, const t2_entry_options *options, char *detail,
+                               size_t detail_size);
 /* True when started, not draining, public connections are accepted, and tickets can be checked (a key set is
  * known). */
 T2_API int t2_entry_is_ready(const t2_entry *entry);

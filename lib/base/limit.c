@@ -24,6 +24,15 @@ void t2_limit_init(t2_limit *limit, uint64_t per_second, uint64_t now_ms) {
   limit->left = full(limit);
 }
 
+void t2_limit_set_rate(t2_limit *limit, uint64_t per_second, uint64_t now_ms) {
+  t2_limit before = *limit;
+
+  refill(&before, now_ms);
+  t2_limit_init(limit, per_second, now_ms);
+  int64_t floor = -full(limit) * T2_LIMIT_DEBT_MAX;
+  if (before.rate && before.left < limit->left) limit->left = before.left > floor ? before.left : floor;
+}
+
 bool t2_limit_take(t2_limit *limit, uint64_t n, uint64_t now_ms) {
   if (t2_limit_left(limit, now_ms) == 0) return false;
   t2_limit_charge(limit, n, now_ms);

@@ -19,6 +19,8 @@ typedef struct t2_limit {
 
 /* Full: a second's worth may be taken at once. */
 void t2_limit_init(t2_limit *limit, uint64_t per_second, uint64_t now_ms);
+/* Another rate from now on: what is left, or owed, stays within what the new one allows. */
+void t2_limit_set_rate(t2_limit *limit, uint64_t per_second, uint64_t now_ms);
 /* Takes n if there is one at least, or if there is no bound. False: it is used up, and nothing is taken. */
 bool t2_limit_take(t2_limit *limit, uint64_t n, uint64_t now_ms);
 /* Takes n, whatever there is: it has been used. */

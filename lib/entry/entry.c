@@ -76,7 +76,7 @@ static int check_h2(const t2_entry_options *o, char *detail, size_t size) {
   return 0;
 }
 
-static int check_waits(const t2_entry_options *o, char *detail, size_t size) {
+int t2_entry_check_waits(const t2_entry_options *o, char *detail, size_t size) {
   if (o->queue_max > T2_WAITING_TOTAL_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "waiting requests of a session: at most %d are taken",
                      T2_WAITING_TOTAL_MAX);
@@ -132,7 +132,7 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
     return t2_detail(detail, size, T2_ERR_INVALID, "public certificates need a public address for TLS");
   int err = check_ports(o, detail, size);
   if (err == 0) err = check_h2(o, detail, size);
-  if (err == 0) err = check_waits(o, detail, size);
+  if (err == 0) err = t2_entry_check_waits(o, detail, size);
   if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
   if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
   if (err) return err;
@@ -260,17 +260,10 @@ static bool is_trusted(t2_str host, void *user) {
   return t2_prefixes_have(entry->trusted, entry->trusted_count, host);
 }
 
-static void init_limits(t2_entry *entry) {
-  const t2_entry_options *o = &entry->options;
+static void init_accepts(t2_entry *entry) {
   t2_accepts_init(&entry->accepts, entry->loop->mem);
-  entry->accepts.connections_max = o->address_connections_max;
-  entry->accepts.handshakes_per_second = o->address_handshakes_rate;
   entry->accepts.exempt = is_trusted;
   entry->accepts.user = entry;
-  entry->bounds = (t2_entry_bounds){.exchanges = o->session_exchanges_max,
-                                    .requests_per_second = o->session_requests_rate,
-                                    .bytes_to_clients = o->session_bytes_to_clients,
-                                    .bytes_from_clients = o->session_bytes_from_clients};
 }
 
 static void init_members(t2_entry *entry) {
@@ -281,11 +274,10 @@ static void init_members(t2_entry *entry) {
   t2_keys_init(&entry->keys, entry->loop->mem);
   t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys, entry->options.uplinks_max);
   entry->uplinks.ping_interval_ms = entry->options.uplink_ping_ms;
-  entry->uplinks.queue_max = entry->options.queue_max;
-  entry->uplinks.queue_timeout_ms = entry->options.queue_timeout_ms;
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
-  init_limits(entry);
+  init_accepts(entry);
+  t2_entry_init_limits(entry);
   t2_entry_init_connections(entry);
   t2_entry_init_anteroom(entry);
   t2_timer_init(&entry->drain, on_drain_timer);

@@ -11,6 +11,12 @@ static t2_entry_limits *make(t2_entry_bounds *bounds, t2_loop *loop) {
   return limits;
 }
 
+void t2_entry_limits_follow(t2_entry_limits *limits, const t2_entry_bounds *bounds, t2_loop *loop) {
+  t2_limit_set_rate(&limits->requests, bounds->requests_per_second, t2_loop_now(loop));
+  t2_pace_set_rate(&limits->up, bounds->bytes_to_clients);
+  t2_pace_set_rate(&limits->down, bounds->bytes_from_clients);
+}
+
 static uint64_t debt_ms(t2_pace *pace, uint64_t now_ms) {
   uint64_t wait = t2_limit_wait_ms(&pace->limit, now_ms);
   return wait > T2_ENTRY_DEBT_MAX_MS ? wait : 0;

@@ -25,6 +25,8 @@ typedef struct t2_entry_limits {
   t2_pace up, down; /* towards clients, and back; a rate of 0: none */
 } t2_entry_limits;
 
+/* Other bounds hold from now on, for what is under way too. */
+void t2_entry_limits_follow(t2_entry_limits *limits, const t2_entry_bounds *bounds, t2_loop *loop);
 /* May one more exchange of the session begin? *limits is made with the first; active: those under way. 0;
  * T2_ERR_LIMIT: no, and *wait_ms says when it may; T2_ERR_UNAVAILABLE: there are as many as may be;
  * T2_ERR_NOMEM. */

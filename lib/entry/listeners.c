@@ -76,17 +76,22 @@ void t2_entry_close_listeners(t2_entry *entry) {
 
 /* ---- Opening ---- */
 
-static void public_options(t2_entry *entry, t2_server_options *options) {
-  const t2_entry_options *o = &entry->options;
-  t2_server_options_init(options);
+/* Those that may change later. */
+static void limit_options(const t2_entry_options *o, t2_server_options *options) {
   options->listener.connections_max = o->connections_max;
-  options->listener.accepts = &entry->accepts;
-  options->listener.proxy_header_ms = o->accept_proxy_protocol ? o->header_timeout_ms : 0;
   options->h1.header_timeout_ms = o->header_timeout_ms;
   options->h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
   options->h1.body_timeout_ms = o->body_timeout_ms;
   options->h2.idle_timeout_ms = o->keep_alive_timeout_ms;
   options->h2.stuck_timeout_ms = o->body_timeout_ms;
+}
+
+static void public_options(t2_entry *entry, t2_server_options *options) {
+  const t2_entry_options *o = &entry->options;
+  t2_server_options_init(options);
+  limit_options(o, options);
+  options->listener.accepts = &entry->accepts;
+  options->listener.proxy_header_ms = o->accept_proxy_protocol ? o->header_timeout_ms : 0;
   options->h2.h2.priorities = true;
   options->h2.h2.extended_connect = true;
   options->h2.h2.concurrent_max = o->h2_streams_max;
@@ -263,7 +268,28 @@ int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
   return err;
 }
 
-/* ---- Certificates anew ---- */
+/* ---- Limits and certificates anew ---- */
+
+/* Of the uplinks' own listener: as many connections, and a time for the head; the rest is the protocol's. */
+static void limit_uplinks(t2_entry *entry) {
+  t2_server_options options;
+  t2_server_options_init(&options);
+  if (entry->shared) limit_options(&entry->options, &options);
+  options.listener.connections_max = entry->options.uplinks_max;
+  if (entry->shared) options.listener.connections_max += entry->options.connections_max;
+  options.h1.header_timeout_ms = entry->options.header_timeout_ms;
+  t2_server_set_limits(entry->uplink_server, &options);
+}
+
+void t2_entry_limit_listeners(t2_entry *entry) {
+  t2_server_options options;
+  t2_server_options_init(&options);
+  limit_options(&entry->options, &options);
+  if (entry->public_server) t2_server_set_limits(entry->public_server, &options);
+  if (entry->public_tls_server) t2_server_set_limits(entry->public_tls_server, &options);
+  if (entry->uplink_server) limit_uplinks(entry);
+  if (entry->passthrough) t2_listener_set_max(entry->passthrough, entry->options.connections_max);
+}
 
 int t2_entry_reload(t2_entry *entry, char *detail, size_t size) {
   char more[512];

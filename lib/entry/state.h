@@ -1,7 +1,7 @@
 /* What the parts of t2_entry share: entry.c (the object), anteroom.c (who comes too early), listeners.c,
- * handover.c (another process takes its place), public.c (public requests), connections.c (on the ports of
- * TCP sessions), passthrough.c (TLS connections by their server name), flows.c (on those of UDP ones),
- * registration.c (the control plane). Included by these alone.
+ * handover.c (another process takes its place), limits_anew.c (other limits while it runs), public.c (public
+ * requests), connections.c (on the ports of TCP sessions), passthrough.c (TLS connections by their server
+ * name), flows.c (on those of UDP ones), registration.c (the control plane). Included by these alone.
  */
 #ifndef T2_ENTRY_STATE_H
 #define T2_ENTRY_STATE_H
@@ -94,6 +94,8 @@ struct t2_entry {
 /* ---- entry.c ---- */
 
 void t2_entry_emit(t2_entry *entry, const t2_entry_event *event);
+/* Of options, in numbers: those of requests that wait. Errors as t2_entry_new. */
+int t2_entry_check_waits(const t2_entry_options *options, char *detail, size_t size);
 /* Ends for good: closes everything, then the ENDED event. */
 void t2_entry_end(t2_entry *entry, int err, const char *reason);
 /* Something is gone: goes on with a drain or a close. */
@@ -112,6 +114,14 @@ void t2_entry_close_listeners(t2_entry *entry);
 
 /* One public connection is gone: goes on with a drain. user is the entry. */
 void t2_entry_public_gone(void *user);
+
+/* The options' limits and times have changed. */
+void t2_entry_limit_listeners(t2_entry *entry);
+
+/* ---- limits_anew.c ---- */
+
+/* From the options to where they are looked at; sessions and listeners are another matter. */
+void t2_entry_init_limits(t2_entry *entry);
 
 /* ---- handover.c ---- */
 

@@ -122,6 +122,11 @@ bool t2_waiting_may(const t2_uplinks *uplinks, const t2_entry_session *session) 
   return t2_waiting_count(session) < uplinks->queue_max && uplinks->waiting < T2_WAITING_TOTAL_MAX;
 }
 
+void t2_waiting_follow(const t2_uplinks *uplinks, const t2_entry_session *session) {
+  session->waiting->queue.options.max = uplinks->queue_max + T2_BUDGET_MAX;
+  session->waiting->queue.options.timeout_ms = uplinks->queue_timeout_ms;
+}
+
 void t2_waiting_wake(t2_uplinks *uplinks, const t2_entry_session *session) {
   if (t2_waiting_count(session)) t2_loop_wake(uplinks->proxy->loop, &session->waiting->dispatcher);
 }

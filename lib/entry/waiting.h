@@ -18,6 +18,8 @@ t2_leg *t2_waiting_leg(t2_uplinks *uplinks);
 bool t2_waiting_may(const t2_uplinks *uplinks, const t2_entry_session *session);
 /* How many wait: who comes now comes after them. */
 size_t t2_waiting_count(const t2_entry_session *session);
+/* The queue's bounds have changed: of who comes to wait from now on. */
+void t2_waiting_follow(const t2_uplinks *uplinks, const t2_entry_session *session);
 /* An uplink of the session may have room now. */
 void t2_waiting_wake(t2_uplinks *uplinks, const t2_entry_session *session);
 /* The request of the leg may be asked again (t2_h2_conn_ops.on_unprocessed): it waits, if the session's

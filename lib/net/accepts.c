@@ -103,6 +103,8 @@ int t2_accepts_enter(t2_accepts *accepts, t2_str host, bool tls, uint64_t now_ms
   sweep(accepts, now_ms);
   t2_accepts_address *address = take(accepts, key, now_ms);
   if (!address) return T2_ERR_NOMEM;
+  if (address->handshakes.rate != accepts->handshakes_per_second)
+    t2_limit_set_rate(&address->handshakes, accepts->handshakes_per_second, now_ms);
   if (!admits(accepts, address, tls, now_ms)) {
     rest(address, now_ms);
     return T2_ERR_LIMIT;

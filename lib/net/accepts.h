@@ -12,7 +12,7 @@
 
 typedef struct t2_accepts_address t2_accepts_address;
 
-/* Embedded. Bounds and `exempt` are set after t2_accepts_init. */
+/* Embedded. Bounds and `exempt` are set after t2_accepts_init; bounds may be changed later. */
 typedef struct t2_accepts {
   uint32_t connections_max;                /* at once, of one address; 0: no bound */
   uint32_t handshakes_per_second;          /* of TLS, of one address, a second's worth at once; 0: no bound */

@@ -311,6 +311,11 @@ void t2_listener_hold(t2_listener *listener, bool held) {
   set_polling(listener);
 }
 
+void t2_listener_set_max(t2_listener *listener, unsigned connections_max) {
+  listener->connections_max = connections_max;
+  set_polling(listener);
+}
+
 /* ---- Closing ---- */
 
 static void free_when_closed(t2_listener *listener) {

@@ -56,6 +56,8 @@ uint16_t t2_listener_port(const t2_listener *listener);
 int t2_listener_socket(const t2_listener *listener);
 /* True: connections wait in the system's queue; false: they are accepted. */
 void t2_listener_hold(t2_listener *listener, bool held);
+/* Another connections_max from now on; those that are open stay. */
+void t2_listener_set_max(t2_listener *listener, unsigned connections_max);
 /* Accepts what waits already (unless it is held), and no more: the socket is closed. Connections in the TLS
  * handshake or before it have opening_ms to be handed over; cb (may be NULL) comes when none is left, also
  * from inside, unless t2_listener_close comes first. */

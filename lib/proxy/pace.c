@@ -15,7 +15,7 @@ void t2_pace_init(t2_pace *pace, t2_loop *loop, uint64_t rate, uint64_t *delays)
 /* A turn's worth at a time, if the rate is not less: fewer timers, and smoother than once a second. */
 static void wait_on(t2_pace *pace) {
   uint64_t rate = pace->limit.rate, now = t2_loop_now(pace->loop);
-  uint64_t turn_ms = UINT64_C(1000) * TURN / rate, most_ms = 100;
+  uint64_t turn_ms = rate ? UINT64_C(1000) * TURN / rate : 0, most_ms = 100;
   uint64_t wait_ms = t2_limit_wait_ms(&pace->limit, now) + (turn_ms < most_ms ? turn_ms : most_ms);
   if (t2_list_empty(&pace->waiting))
     t2_loop_timer_stop(pace->loop, &pace->timer);
@@ -45,6 +45,12 @@ static void on_timer(t2_timer *timer) {
   uint64_t left;
   while (!t2_list_empty(&pace->waiting) && (left = t2_limit_left(&pace->limit, t2_loop_now(pace->loop))))
     give_one(pace, left);
+  wait_on(pace);
+}
+
+void t2_pace_set_rate(t2_pace *pace, uint64_t rate) {
+  t2_limit_set_rate(&pace->limit, rate, t2_loop_now(pace->loop));
+  t2_loop_timer_stop(pace->loop, &pace->timer);
   wait_on(pace);
 }
 

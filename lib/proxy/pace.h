@@ -26,6 +26,9 @@ typedef struct t2_paced {
 
 /* rate: bytes a second, not 0. */
 void t2_pace_init(t2_pace *pace, t2_loop *loop, uint64_t rate, uint64_t *delays);
+/* Another rate from now on, also for those that wait; 0: whatever waits is given soon, and nothing waits any
+ * more. */
+void t2_pace_set_rate(t2_pace *pace, uint64_t rate);
 /* Gives `paced` this pace. give(n) reports n bytes; it may end the exchange. */
 void t2_pace_join(t2_pace *pace, t2_paced *paced, void (*give)(t2_paced *self, size_t n));
 /* The far leg has taken n bytes: gives them at once, or later. */

@@ -259,6 +259,15 @@ size_t t2_server_connections(const t2_server *server) {
   return server->conn_count + (server->draining && !server->opened && !server->closing);
 }
 
+void t2_server_set_limits(t2_server *server, const t2_server_options *options) {
+  server->options.h1.header_timeout_ms = options->h1.header_timeout_ms;
+  server->options.h1.keep_alive_timeout_ms = options->h1.keep_alive_timeout_ms;
+  server->options.h1.body_timeout_ms = options->h1.body_timeout_ms;
+  server->options.h2.idle_timeout_ms = options->h2.idle_timeout_ms;
+  server->options.h2.stuck_timeout_ms = options->h2.stuck_timeout_ms;
+  if (!server->draining) t2_listener_set_max(server->listener, options->listener.connections_max);
+}
+
 static void on_listener_close(void *user) {
   t2_server *server = user;
   server->listener_closed = true;

@@ -44,6 +44,9 @@ size_t t2_server_connections(const t2_server *server);
 int t2_server_socket(const t2_server *server);
 /* As t2_listener_hold. */
 void t2_server_hold(t2_server *server, bool held);
+/* Takes connections_max and the timeouts of these options over; connections that are there go by the new
+ * times from their next step on, those over HTTP/2 by the old ones. */
+void t2_server_set_limits(t2_server *server, const t2_server_options *options);
 /* Stops listening. Connections end after what is under way: over HTTP/1.1 with the answer that says so, or
  * idle after h1.drain_grace_ms; over HTTP/2 by GOAWAY. Those in the TLS handshake have as long to come to a
  * request. */

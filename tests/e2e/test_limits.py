@@ -1,6 +1,7 @@
 """Limits at their bounds, each with what it counts; and that whoever is slow, idle or greedy holds no more than its share."""
 import os
 import resource
+import signal
 import socket
 import ssl
 import threading
@@ -12,8 +13,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from load import Load
 from metrics import Metrics
-from programs import address, wait_until
+from programs import address, run, wait_until
 from websocket_origin import WebSocketOrigin
 from wire import Client, Closed, ask
 
@@ -35,6 +37,77 @@ def tls_attempt(site, where):
                 return True
     except OSError:
         return False
+
+
+# ---- Changed by SIGHUP ----
+
+def change(program, file, text):
+    """Writes the file, and what the program says of it."""
+    file.write_text(text)
+    mark = program.mark()
+    program.signal(signal.SIGHUP)
+    return program.event("reloaded", after=mark)
+
+
+def statuses(site, count=30):
+    with Client(site.public) as client:
+        return [client.ask("GET", site.path("/status/200")).status for _ in range(count)]
+
+
+def test_a_rate_is_changed_by_sighup_under_load_and_a_bad_file_changes_nothing(site, origin, tmp_path):
+    file = tmp_path / "limits"
+    file.write_text("# of each session\n\nsession-requests-rate 5   # a second\n")
+    entry_with(site, origin, "--limits-file", file)
+    assert 429 in statuses(site)
+    assert change(site.entry, file, "session-requests-rate 100000\r\n")["ok"]
+    with Load(site.public, site.path("/bytes/50"), threads=2) as load:
+        wait_until(lambda: load.done > 100, "a load")
+        for text in ("", "session-requests-rate 100000\nheader-timeout 20\n", "session-bytes-to-clients 100000000\n",
+                     "queue-max 50\nqueue-timeout 9\nconnections-max 500\nuplinks-max 50\nupgrades-max 5\n"):
+            assert change(site.entry, file, text)["ok"]
+            before = load.done
+            wait_until(lambda: load.done > before + 30, "more load")
+        for text, why in (("header-timeout 20\nsession-requests-rate 0\n", "line 2"), ("public 127.0.0.1:0\n", "line 1"),
+                          ("\n\nno-such-limit 1\n", "line 3"), ("queue-max\n", "line 1"),
+                          ("session-requests-rate 1\nqueue-max 5 5\n", "line 2"),
+                          ("queue-max 99999999999999999999\n", "line 1"), ("queue-max 1\n" * 10000, "limits")):
+            said = change(site.entry, file, text)
+            assert not said["ok"] and why in said["detail"] and str(file) in said["detail"], said
+        before = load.done
+        wait_until(lambda: load.done > before + 30, "more load")
+    assert not load.failures, load.failures[:5]
+    file.unlink()
+    mark = site.entry.mark()
+    site.entry.signal(signal.SIGHUP)
+    assert not site.entry.event("reloaded", after=mark)["ok"]
+    assert change(site.entry, file, "session-requests-rate 5\n")["ok"]
+    assert 429 in statuses(site)
+
+
+def test_who_waits_for_a_connection_comes_in_when_sighup_raises_the_bound(site, origin, tmp_path):
+    file = tmp_path / "limits"
+    file.write_text("")
+    entry_with(site, origin, "--connections-max", 2, "--limits-file", file)
+    with ExitStack() as stack:
+        for _ in range(2):
+            assert stack.enter_context(Client(site.public)).ask("GET", site.path("/status/200")).status == 200
+        late = stack.enter_context(Client(site.public))
+        late.request("GET", site.path("/status/200"))
+        late.sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            late.response()
+        late.sock.settimeout(20)
+        assert change(site.entry, file, "connections-max 3\n")["ok"]
+        assert late.response().status == 200
+
+
+def test_a_limits_file_that_is_bad_at_the_start_is_said(site, tmp_path):
+    file = tmp_path / "limits"
+    file.write_text("connections-max 0\n")
+    site.tunneld()
+    status, _, said = run("proxyentry", "--dev", "--state-dir", site.state, "--control", f"https://{site.control}",
+                          "--limits-file", file)
+    assert status == 1 and f"{file}, line 1: --connections-max 0: a number from 1" in said
 
 
 # ---- Numbers ----

@@ -76,6 +76,27 @@ static void test_none_bounds_nothing(void **state) {
   assert_int_equal(t2_limit_wait_ms(&limit, 0), 0);
 }
 
+static void test_another_rate_holds_at_once_and_forgives_no_debt(void **state) {
+  t2_limit limit;
+  (void)state;
+  t2_limit_init(&limit, 10, 0);
+  t2_limit_charge(&limit, 20, 0);
+  t2_limit_set_rate(&limit, 1000, 0); /* ten are owed */
+  assert_int_equal(t2_limit_left(&limit, 0), 0);
+  assert_int_equal(t2_limit_wait_ms(&limit, 0), 11);
+  assert_int_equal(t2_limit_left(&limit, 1010), 1000);
+  t2_limit_set_rate(&limit, 2, 1010);
+  assert_int_equal(t2_limit_left(&limit, 1010), 2);
+  t2_limit_set_rate(&limit, 0, 1010);
+  assert_true(t2_limit_take(&limit, UINT64_MAX, 1010));
+  t2_limit_set_rate(&limit, 3, 1010); /* nothing was counted before: it is full */
+  assert_int_equal(t2_limit_left(&limit, 1010), 3);
+  t2_limit_set_rate(&limit, 1000, 1010);
+  t2_limit_charge(&limit, UINT64_MAX, 1010);
+  t2_limit_set_rate(&limit, 1, 1010);
+  assert_true(t2_limit_wait_ms(&limit, 1010) <= T2_LIMIT_DEBT_MAX * 1000 + 1000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_seconds_worth_may_be_taken_at_once_and_no_more),
@@ -85,6 +106,7 @@ int main(void) {
       cmocka_unit_test(test_a_debt_has_a_bound),
       cmocka_unit_test(test_a_clock_that_goes_back_gives_nothing),
       cmocka_unit_test(test_none_bounds_nothing),
+      cmocka_unit_test(test_another_rate_holds_at_once_and_forgives_no_debt),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,28 @@ static void test_no_memory_is_said(void **state) {
   assert_non_null(t2_entry_limits_up(s->limits));
 }
 
+static void test_other_bounds_hold_for_those_that_are_there(void **state) {
+  setting *s = *state;
+  uint64_t wait;
+  s->bounds.requests_per_second = 1;
+  s->bounds.bytes_from_clients = 1000;
+  assert_int_equal(admit(s, 0, &wait), 0);
+  assert_int_equal(admit(s, 0, &wait), T2_ERR_LIMIT);
+  s->bounds.requests_per_second = 0;
+  s->bounds.bytes_from_clients = 0;
+  s->bounds.bytes_to_clients = 1000;
+  t2_entry_limits_follow(s->limits, &s->bounds, s->tl.loop);
+  for (int i = 0; i < 100; i++)
+    assert_int_equal(admit(s, 0, &wait), 0);
+  assert_null(t2_entry_limits_down(s->limits));
+  assert_non_null(t2_entry_limits_up(s->limits));
+  s->bounds.requests_per_second = 2;
+  t2_entry_limits_follow(s->limits, &s->bounds, s->tl.loop);
+  assert_int_equal(admit(s, 0, &wait), 0);
+  assert_int_equal(admit(s, 0, &wait), 0);
+  assert_int_equal(admit(s, 0, &wait), T2_ERR_LIMIT);
+}
+
 #define limits_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -98,6 +120,7 @@ int main(void) {
       limits_test(test_so_many_a_second_and_then_when),
       limits_test(test_content_beyond_the_rate_is_paid_for_by_later_requests),
       limits_test(test_no_memory_is_said),
+      limits_test(test_other_bounds_hold_for_those_that_are_there),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

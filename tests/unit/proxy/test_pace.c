@@ -108,6 +108,21 @@ static void test_it_may_leave_from_within(void **state) {
   assert_true(a.calls == 1 && b.calls == 1);
 }
 
+static void test_who_waits_goes_by_another_rate_and_by_none_at_once(void **state) {
+  setting *s = *state;
+  taker a = {0};
+  t2_pace_join(&s->pace, &a.paced, give);
+  t2_limit_charge(&s->pace.limit, RATE, t2_loop_now(s->tl.loop));
+  t2_pace_taken(&a.paced, 100 * (size_t)RATE); /* minutes */
+  t2_pace_set_rate(&s->pace, 1000 * (uint64_t)RATE);
+  RUN_UNTIL(&s->tl, a.given >= 10 * (size_t)RATE);
+  t2_pace_set_rate(&s->pace, 1);
+  t2_pace_taken(&a.paced, 100 * (size_t)RATE);
+  t2_pace_set_rate(&s->pace, 0);
+  RUN_UNTIL(&s->tl, a.given == 200 * (size_t)RATE);
+  t2_pace_leave(&a.paced, 200 * (size_t)RATE);
+}
+
 #define pace_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -117,6 +132,7 @@ int main(void) {
       pace_test(test_those_that_wait_take_turns),
       pace_test(test_what_was_not_taken_is_charged_at_the_end),
       pace_test(test_it_may_leave_from_within),
+      pace_test(test_who_waits_goes_by_another_rate_and_by_none_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
