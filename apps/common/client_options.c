@@ -1,6 +1,8 @@
 #include <base/str.h>
 #include <common/client_options.h>
 #include <common/state.h>
+#include <net/credentials.h>
+#include <stdio.h>
 #include <string.h>
 
 /* In two parts, for length alone. */
@@ -112,6 +114,31 @@ void t2_app_client_complete(t2_app *app, t2_app_client *client) {
   o->connect_failures_max = client->connect_failures;
   if (client->uplinks) read_uplinks(app, client);
   t2_app_file_or_none(app, &o->ca_file, T2_DEV_CA_FILE);
+  client->token_is_files = !o->token;
+  if (!o->token) t2_app_file_or_none(app, &client->token_file, T2_DEV_TOKEN_FILE);
   t2_app_token(app, &o->token, client->token_file, T2_APP_TOKEN_OPTIONS);
   t2_app_password(app, &o->basic_auth, client->password_file);
+}
+
+int t2_app_client_reload(const t2_app_client *given, t2_client *client, char *detail, size_t size) {
+  t2_client_options o = given->options;
+  char *password = NULL;
+  int err = 0;
+  if (given->token_is_files) {
+    o.token = NULL;
+    o.token_file = given->token_file;
+  }
+  if (given->password_file) {
+    err = t2_secret_file_read(NULL, "password", given->password_file, &password, detail, size);
+    o.basic_auth = password;
+  }
+  if (err == 0) err = t2_client_reload(client, &o, detail, size);
+  if (password) t2_memzero(password, strlen(password));
+  t2_free(NULL, password);
+  if (err == 0)
+    snprintf(
+        detail, size,
+        "the files of --token-file, --ca and --basic-auth-file were read again; other options stay until "
+        "a restart");
+  return err;
 }

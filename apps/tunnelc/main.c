@@ -37,12 +37,17 @@ static bool on_ready(void *user) {
   return stats.uplinks > 0 && !stats.unhealthy;
 }
 
+static int on_reload(void *user, char *detail, size_t size) {
+  const program *p = user;
+  return p->client ? t2_app_client_reload(&p->given, p->client, detail, size) : T2_ERR_STATE;
+}
+
 static void on_metrics(struct t2_buf *out, void *user) {
   t2_app_client_metrics(out, ((const program *)user)->client);
 }
 
 static const t2_app_ops ops = {
-    .drain = on_drain, .close = on_close, .ready = on_ready, .metrics = on_metrics};
+    .drain = on_drain, .close = on_close, .ready = on_ready, .reload = on_reload, .metrics = on_metrics};
 
 /* ---- Subcommands ---- */
 

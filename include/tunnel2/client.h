@@ -176,6 +176,13 @@ T2_API int t2_client_new(t2_client **client, uv_loop_t *loop, const t2_client_op
  * end with exponential backoff and full jitter; what can't (token refused, session owned by another) is
  * ENDED. */
 T2_API int t2_client_start(t2_client *client);
+/* Takes over the credentials and terms of these options, and nothing else of them: token or token_file,
+ * ca_file, dev_state_dir, and allow_ips, basic_auth, hostnames, sticky_cookie and sticky_header. The session
+ * is registered once more with them; if the terms are others, uplinks are dialled anew, and those of before
+ * finish what is under way. 0; T2_ERR_STATE: it does not run; or as t2_client_new, with a detail: nothing has
+ * changed. */
+T2_API int t2_client_reload(t2_client *client, const t2_client_options *options, char *detail,
+                            size_t detail_size);
 /* Takes no new requests, finishes those under way for at most timeout_ms, then ENDED. A session whose id was
  * made for this client is deleted at the control plane, and its tickets with it. One that was given
  * (options.session) ends there when no other client of its owner serves it; its tickets stay good. Once;

@@ -16,6 +16,8 @@ struct t2_bundle {
   unsigned n;
   t2_uplink *leaving[LEAVING_MAX];
   unsigned leaving_n;
+  t2_uplink *old[T2_SCALE_MAX]; /* that take requests until those are up that were dialled in their place */
+  unsigned old_n;
   unsigned alive; /* that are not gone, in a list or in none */
   t2_scale scale;
   t2_timer timer; /* the next look at the scale */
@@ -53,6 +55,7 @@ static void settle(t2_bundle *bundle) {
 /* Out of those that serve, into those that finish. */
 static void see_off(t2_bundle *bundle, t2_uplink *uplink) {
   take_out(bundle->uplinks, &bundle->n, uplink);
+  take_out(bundle->old, &bundle->old_n, uplink);
   if (bundle->leaving_n < LEAVING_MAX)
     bundle->leaving[bundle->leaving_n++] = uplink;
   else
@@ -116,6 +119,17 @@ static void on_timer(t2_timer *timer) {
 
 /* ---- Events of the uplinks ---- */
 
+static bool is_old(const t2_bundle *bundle, const t2_uplink *uplink) {
+  for (unsigned i = 0; i < bundle->old_n; i++)
+    if (bundle->old[i] == uplink) return true;
+  return false;
+}
+
+static void retire(t2_bundle *bundle, t2_uplink *uplink) {
+  see_off(bundle, uplink);
+  t2_uplink_drain(uplink);
+}
+
 static t2_str on_dial(t2_uplink *uplink, void *user) {
   t2_bundle *bundle = user;
   (void)uplink;
@@ -125,6 +139,9 @@ static t2_str on_dial(t2_uplink *uplink, void *user) {
 static void on_up(t2_uplink *uplink, void *user) {
   t2_bundle *bundle = user;
   (void)uplink;
+  if (t2_bundle_up(bundle) == bundle->n)
+    while (bundle->old_n)
+      retire(bundle, bundle->old[bundle->old_n - 1]);
   bundle->ops.on_up(bundle, bundle->user);
 }
 
@@ -141,7 +158,9 @@ static void on_no_place(t2_bundle *bundle, t2_uplink *uplink) {
 
 static void on_lost(t2_uplink *uplink, const t2_uplink_loss *loss, void *user) {
   t2_bundle *bundle = user;
-  if (loss->status == 409 && bundle->n > 1)
+  if (is_old(bundle, uplink))
+    t2_uplink_close(uplink);
+  else if (loss->status == 409 && bundle->n > 1)
     on_no_place(bundle, uplink);
   else
     bundle->ops.on_lost(bundle, loss, bundle->user);
@@ -156,8 +175,9 @@ static void on_going(t2_uplink *uplink, void *user) {
                          .delay_ms = brief ? BRIEF_MS + t2_random_below(BRIEF_MS) : 0,
                          .was_up = t2_uplink_up_ms(uplink) > 0,
                          .going = true};
+  bool replaced = is_old(bundle, uplink);
   see_off(bundle, uplink);
-  if (bundle->ending) return;
+  if (bundle->ending || replaced) return;
   if (add(bundle, loss.delay_ms, NULL, 0)) look_again(bundle);
   if (!bundle->ending) bundle->ops.on_lost(bundle, &loss, bundle->user);
 }
@@ -172,6 +192,7 @@ static void on_gone(t2_uplink *uplink, void *user) {
   t2_bundle *bundle = user;
   take_out(bundle->uplinks, &bundle->n, uplink);
   take_out(bundle->leaving, &bundle->leaving_n, uplink);
+  take_out(bundle->old, &bundle->old_n, uplink);
   bundle->alive--;
   settle(bundle);
 }
@@ -242,10 +263,34 @@ void t2_bundle_renewed(t2_bundle *bundle) {
     t2_uplink_renewed(bundle->uplinks[i]);
 }
 
+void t2_bundle_set_tls(t2_bundle *bundle, t2_tls *tls) {
+  bundle->options.uplink.tls = tls;
+  for (unsigned i = 0; i < bundle->n; i++)
+    t2_uplink_set_tls(bundle->uplinks[i], tls);
+}
+
+static void replace(t2_bundle *bundle, t2_uplink *uplink) {
+  take_out(bundle->uplinks, &bundle->n, uplink);
+  if (bundle->old_n < T2_SCALE_MAX)
+    bundle->old[bundle->old_n++] = uplink;
+  else
+    retire(bundle, uplink);
+  if (add(bundle, 0, NULL, 0)) look_again(bundle);
+}
+
+/* One that is not up has the newest ticket by itself. */
+void t2_bundle_redial(t2_bundle *bundle) {
+  if (!bundle->started) return;
+  for (unsigned i = bundle->n; i-- > 0 && !bundle->ending;)
+    if (t2_uplink_is_up(bundle->uplinks[i])) replace(bundle, bundle->uplinks[i]);
+}
+
 void t2_bundle_set_concurrent_max(t2_bundle *bundle, uint32_t n) {
   bundle->options.uplink.concurrent_max = n;
   for (unsigned i = 0; i < bundle->n; i++)
     t2_uplink_set_concurrent_max(bundle->uplinks[i], n);
+  for (unsigned i = 0; i < bundle->old_n; i++)
+    t2_uplink_set_concurrent_max(bundle->old[i], n);
 }
 
 size_t t2_bundle_up(const t2_bundle *bundle) {
@@ -270,6 +315,8 @@ void t2_bundle_drain(t2_bundle *bundle) {
   t2_loop_timer_stop(bundle->loop, &bundle->timer);
   for (unsigned i = bundle->n; i-- > 0;)
     t2_uplink_drain(bundle->uplinks[i]);
+  for (unsigned i = bundle->old_n; i-- > 0;)
+    t2_uplink_drain(bundle->old[i]);
   settle(bundle);
 }
 
@@ -278,6 +325,8 @@ void t2_bundle_close(t2_bundle *bundle) {
   t2_loop_timer_stop(bundle->loop, &bundle->timer);
   for (unsigned i = bundle->n; i-- > 0;)
     t2_uplink_close(bundle->uplinks[i]);
+  for (unsigned i = bundle->old_n; i-- > 0;)
+    t2_uplink_close(bundle->old[i]);
   for (unsigned i = bundle->leaving_n; i-- > 0;)
     t2_uplink_close(bundle->leaving[i]);
   settle(bundle);

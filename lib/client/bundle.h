@@ -35,6 +35,11 @@ void t2_bundle_start(t2_bundle *bundle);
 /* As those of an uplink, for each. */
 int t2_bundle_set_url(t2_bundle *bundle, t2_str url);
 void t2_bundle_renewed(t2_bundle *bundle);
+/* For the next dials; outlives the bundle. */
+void t2_bundle_set_tls(t2_bundle *bundle, t2_tls *tls);
+/* Dials as many again, with the ticket of now; those that are up take requests until these are, and then
+ * finish what is under way. */
+void t2_bundle_redial(t2_bundle *bundle);
 void t2_bundle_set_concurrent_max(t2_bundle *bundle, uint32_t n);
 /* How many are up. */
 size_t t2_bundle_up(const t2_bundle *bundle);

@@ -33,7 +33,7 @@ void t2_client_options_init(t2_client_options *options) {
 }
 
 /* NULL is the default too. */
-static int read_options(t2_client_options *out, const t2_client_options *given) {
+int t2_client_read_options(t2_client_options *out, const t2_client_options *given) {
   t2_client_options_init(out);
   const char *server = out->server;
   if (t2_options_read(out, sizeof(*out), given)) return T2_ERR_INVALID;
@@ -124,12 +124,13 @@ static void on_loop_close(t2_loop *loop, void *user) {
 
 static void on_drain_timer(t2_timer *timer);
 
-static int make_tls(t2_client *client, const char *ca_file, char *detail, size_t size) {
+int t2_client_make_tls(const t2_client *client, const char *ca_file, t2_tls **link, t2_tls **uplink,
+                       char *detail, size_t size) {
   static const char *const link_alpn[] = {"h2", NULL};
   static const char *const uplink_alpn[] = {"http/1.1", NULL};
-  int err = t2_tls_client_new(&client->link_tls, client->loop, ca_file, link_alpn, detail, size);
+  int err = t2_tls_client_new(link, client->loop, ca_file, link_alpn, detail, size);
   if (err) return err;
-  return t2_tls_client_new(&client->uplink_tls, client->loop, ca_file, uplink_alpn, detail, size);
+  return t2_tls_client_new(uplink, client->loop, ca_file, uplink_alpn, detail, size);
 }
 
 static void on_routes_gone(void *user) {
@@ -179,7 +180,7 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
   if (!client) return T2_ERR_NOMEM;
   t2_log log = {options->log, options->log_user, options->log_level};
   err = copy_options(client, options);
-  if (err == 0) err = t2_client_read_terms(client, options, detail, size);
+  if (err == 0) err = t2_client_read_terms(&client->terms, options, detail, size);
   if (err == 0) err = t2_loop_new(&client->loop, uv, options->allocator, &log);
   if (err) {
     free_strings(client);
@@ -187,7 +188,7 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
     return err;
   }
   init_members(client);
-  err = make_tls(client, options->ca_file, detail, size);
+  err = t2_client_make_tls(client, options->ca_file, &client->link_tls, &client->uplink_tls, detail, size);
   if (err == 0) err = make_routes(client, options, detail, size);
   if (err == 0) err = t2_client_watch_open(client, detail, size);
   if (err == 0) err = t2_client_open_session(client);
@@ -204,7 +205,7 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   t2_credentials credentials;
   *out = NULL;
   if (size) *detail = '\0';
-  if (read_options(&options, given))
+  if (t2_client_read_options(&options, given))
     return t2_detail(detail, size, T2_ERR_INVALID, "the options were not set up by t2_client_options_init");
   t2_credential_options from = {options.token, options.token_file, options.ca_file, options.dev_state_dir};
   int err = t2_credentials_read(&credentials, options.allocator, &from, detail, size);

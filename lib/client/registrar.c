@@ -194,6 +194,12 @@ void t2_registrar_renew(t2_registrar *registrar) {
   if (registrar->link) t2_link_register(registrar->link);
 }
 
+void t2_registrar_set_credentials(t2_registrar *registrar, const char *token, t2_tls *tls) {
+  registrar->options.token = token;
+  registrar->options.tls = tls;
+  if (registrar->link) t2_link_set_credentials(registrar->link, token, tls);
+}
+
 void t2_registrar_rest(t2_registrar *registrar) {
   registrar->resting = true;
   t2_loop_timer_stop(registrar->loop, &registrar->renewal);

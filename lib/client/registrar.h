@@ -81,6 +81,8 @@ t2_str t2_registrar_ticket(const t2_registrar *registrar);
 bool t2_registrar_is_up(const t2_registrar *registrar);
 /* Asks for a new ticket; nothing happens when it is not up, since it will register by itself. */
 void t2_registrar_renew(t2_registrar *registrar);
+/* Other credentials from now on; as t2_link_set_credentials. */
+void t2_registrar_set_credentials(t2_registrar *registrar, const char *token, t2_tls *tls);
 /* Tickets are not renewed any more: the end is near. */
 void t2_registrar_rest(t2_registrar *registrar);
 /* Deletes the session, and with it its tickets: on_deleted comes within timeout_ms, or on_lost; or false when

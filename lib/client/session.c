@@ -221,6 +221,19 @@ static void renewed(t2_client *client) {
     if (client->slots[i].bundle) t2_bundle_renewed(client->slots[i].bundle);
 }
 
+/* Entries know the terms of a session from the tickets that uplinks show. */
+static void redial(t2_client *client) {
+  client->redial = false;
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) t2_bundle_redial(client->slots[i].bundle);
+}
+
+void t2_client_use_tls(t2_client *client) {
+  t2_registrar_set_credentials(&client->registrar, client->options.token, client->link_tls);
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle) t2_bundle_set_tls(client->slots[i].bundle, client->uplink_tls);
+}
+
 static int on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {
   t2_client *client = user;
   copy_urls(client, answer);
@@ -229,6 +242,7 @@ static int on_registered(t2_registrar *registrar, const t2_register_answer *answ
     t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_REGISTERED,
                                               .session = registrar->session,
                                               .lease_seconds = answer->lease_seconds});
+  if (client->redial) redial(client);
   take_entries(client, answer->entries, answer->entry_count);
   say_ready(client);
   return 0;
@@ -308,7 +322,7 @@ void t2_client_init_session(t2_client *client) {
   t2_registrar_init(&client->registrar, client->loop, &registrar_ops, client);
 }
 
-int t2_client_read_terms(t2_client *client, const t2_client_options *options, char *detail, size_t size) {
+int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char *detail, size_t size) {
   const t2_terms_texts texts = {
       .kind = kind_of(options),
       .allow_ips = options->allow_ips,
@@ -319,7 +333,7 @@ int t2_client_read_terms(t2_client *client, const t2_client_options *options, ch
       .sticky_cookie = options->sticky_cookie,
       .sticky_header = options->sticky_header,
   };
-  return t2_terms_make(&client->terms, &texts, detail, size);
+  return t2_terms_make(terms, &texts, detail, size);
 }
 
 int t2_client_open_session(t2_client *client) {

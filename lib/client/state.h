@@ -62,7 +62,8 @@ struct t2_client {
   t2_timer drain;
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
-  bool ready; /* the READY event has been given */
+  bool redial; /* with the next ticket, for its terms */
+  bool ready;  /* the READY event has been given */
   t2_client_close_cb on_close;
   void *close_user;
 };
@@ -101,11 +102,20 @@ int t2_client_udp_check(const t2_client_options *options, char *detail, size_t d
 int t2_client_udp_open(t2_client *client, const t2_client_options *options);
 void t2_client_udp_serve(t2_client *client, t2_exchange *exchange, t2_head *head, bool end);
 
+/* ---- client.c ---- */
+
+/* Of a caller's options, which may be shorter: 0 or T2_ERR_INVALID. */
+int t2_client_read_options(t2_client_options *out, const t2_client_options *given);
+/* Settings for the control plane and for entries. Errors as t2_client_new; then *link may be there. */
+int t2_client_make_tls(const t2_client *client, const char *ca_file, t2_tls **link, t2_tls **uplink,
+                       char *detail, size_t size);
+
 /* ---- session.c ---- */
 
 /* What the options say of who may ask: 0, T2_ERR_INVALID or T2_ERR_NOMEM. */
-int t2_client_read_terms(t2_client *client, const t2_client_options *options, char *detail,
-                         size_t detail_size);
+int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char *detail, size_t detail_size);
+/* Token and TLS settings are others from now on: nothing uses the old ones any more. */
+void t2_client_use_tls(t2_client *client);
 void t2_client_init_session(t2_client *client);
 /* 0 or T2_ERR_NOMEM. */
 int t2_client_open_session(t2_client *client);

@@ -366,6 +366,10 @@ void t2_uplink_renewed(t2_uplink *uplink) {
   t2_loop_timer_start(uplink->loop, &uplink->timer, 0);
 }
 
+void t2_uplink_set_tls(t2_uplink *uplink, t2_tls *tls) {
+  uplink->tls = tls;
+}
+
 bool t2_uplink_is_up(const t2_uplink *uplink) {
   return uplink->state == UPLINK_UP && uplink->was_up;
 }

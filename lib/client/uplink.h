@@ -61,6 +61,8 @@ int t2_uplink_set_url(t2_uplink *uplink, t2_str url);
 /* There is a new ticket: one that was refused for its ticket, for the first time in a row, tries again at
  * once. */
 void t2_uplink_renewed(t2_uplink *uplink);
+/* For the next dial; outlives the uplink. */
+void t2_uplink_set_tls(t2_uplink *uplink, t2_tls *tls);
 bool t2_uplink_is_up(const t2_uplink *uplink);
 /* How long ago it came up, also when the entry is going now; 0 when it never did. */
 uint64_t t2_uplink_up_ms(const t2_uplink *uplink);

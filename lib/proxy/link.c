@@ -344,6 +344,12 @@ int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops
   return 0;
 }
 
+void t2_link_set_credentials(t2_link *link, const char *token, t2_tls *tls) {
+  link->options.token = token;
+  link->options.tls = tls;
+  snprintf(link->authorization, sizeof(link->authorization), "Bearer %s", token);
+}
+
 void t2_link_start(t2_link *link) {
   bool rested = link->resting;
   link->resting = false;

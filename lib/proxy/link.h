@@ -73,6 +73,9 @@ void t2_link_start(t2_link *link);
 /* Leaves the control plane alone, which is not told that this is a leave: another process goes on under the
  * same name. on_lost does not come for it. */
 void t2_link_rest(t2_link *link);
+/* Other credentials from the next request and the next connection on; the caller's, and outliving the link
+ * likewise. */
+void t2_link_set_credentials(t2_link *link, const char *token, t2_tls *tls);
 /* Registers once more: on_registered comes, or on_lost. Nothing happens when the link is not up: it will
  * register by itself. */
 void t2_link_register(t2_link *link);

@@ -17,10 +17,10 @@ def start(site, origin, *drain):
     return site
 
 
-def begin(site, origin, name):
+def begin(site, origin, name, *lines):
     """A request whose answer has begun and waits for its gate."""
     client = Client(site.public)
-    client.request("GET", site.path(f"/gate/{name}"))
+    client.request("GET", site.path(f"/gate/{name}"), *lines)
     response = client.final_head()
     pieces = client.pieces(response)
     assert next(pieces) == b"before;"

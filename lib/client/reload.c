@@ -1,0 +1,71 @@
+#include <client/state.h>
+#include <net/credentials.h>
+#include <string.h>
+#include <tunnel2/error.h>
+#include <wire/detail.h>
+
+/* What is made anew, before anything is taken. */
+typedef struct renewal {
+  char *token;
+  t2_tls *link_tls, *uplink_tls;
+  t2_terms terms;
+} renewal;
+
+static void drop(const t2_client *client, renewal *r) {
+  if (r->token) t2_memzero(r->token, strlen(r->token));
+  t2_free(client->options.allocator, r->token);
+  if (r->link_tls) t2_tls_unref(r->link_tls);
+  if (r->uplink_tls) t2_tls_unref(r->uplink_tls);
+}
+
+/* A password's hash is another each time: the one of before stays while the password does. */
+static void keep_password(const t2_client *client, const t2_client_options *o, t2_terms *terms) {
+  const t2_password *was = &client->terms.password;
+  if (o->basic_auth && was->rounds && t2_password_check(was, t2_str_c(o->basic_auth)) == 0)
+    terms->password = *was;
+}
+
+static int prepare(const t2_client *client, t2_client_options *o, renewal *r, char *detail, size_t size) {
+  int err = t2_registrar_check(o->server, o->token, o->session, detail, size);
+  o->kind = client->options.kind;
+  if (err == 0) err = t2_client_read_terms(&r->terms, o, detail, size);
+  if (err == 0) err = t2_client_make_tls(client, o->ca_file, &r->link_tls, &r->uplink_tls, detail, size);
+  if (err) return err;
+  r->token = t2_strdup(client->options.allocator, o->token);
+  return r->token ? 0 : T2_ERR_NOMEM;
+}
+
+static void take(t2_client *client, renewal *r) {
+  renewal old = {client->strings.token, client->link_tls, client->uplink_tls, client->terms};
+  client->options.token = client->strings.token = r->token;
+  client->link_tls = r->link_tls;
+  client->uplink_tls = r->uplink_tls;
+  client->terms = r->terms;
+  client->redial = client->redial || memcmp(&old.terms, &r->terms, sizeof(old.terms)) != 0;
+  t2_client_use_tls(client);
+  drop(client, &old);
+  t2_registrar_renew(&client->registrar);
+}
+
+int t2_client_reload(t2_client *client, const t2_client_options *given, char *detail, size_t size) {
+  t2_client_options options;
+  t2_credentials credentials;
+  renewal r = {0};
+  if (size) *detail = '\0';
+  if (client->state != T2_CLIENT_STATE_RUNNING || client->closing) return T2_ERR_STATE;
+  if (t2_client_read_options(&options, given)) return T2_ERR_INVALID;
+  t2_credential_options from = {options.token, options.token_file, options.ca_file, options.dev_state_dir};
+  int err = t2_credentials_read(&credentials, options.allocator, &from, detail, size);
+  if (err) return err;
+  options.token = credentials.token;
+  options.ca_file = credentials.ca_file;
+  err = prepare(client, &options, &r, detail, size);
+  t2_credentials_fini(&credentials);
+  if (err) {
+    drop(client, &r);
+    return err;
+  }
+  keep_password(client, &options, &r.terms);
+  take(client, &r);
+  return 0;
+}
