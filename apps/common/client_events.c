@@ -1,4 +1,5 @@
 #include <common/client_events.h>
+#include <common/notify.h>
 #include <jansson.h>
 
 /* NULL without --json. */
@@ -42,18 +43,22 @@ void t2_app_client_event(t2_client *client, const t2_client_event *event, void *
                  (int)event->lease_seconds);
     break;
   case T2_CLIENT_CONNECTED:
+    t2_app_notify_ready(app, "connected to %s", event->entry);
     t2_app_event(app, "connected", "{s:s, s:s*, s:o*}", "entry", event->entry, "url",
                  event->url_count ? event->urls[0] : NULL, "urls",
                  event->url_count > 1 ? urls_of(app, event) : NULL);
     break;
   case T2_CLIENT_READY:
     say_ready(app, event);
+    t2_app_notify_ready(app, "session %s is published", event->session);
     break;
   case T2_CLIENT_LOST:
     say_lost(app, event);
     break;
   case T2_CLIENT_RETRYING:
     say_retrying(app, event);
+    t2_app_notify_ready(app, "no connection to %s: %s", event->entry ? event->entry : "the control plane",
+                        event->reason);
     break;
   case T2_CLIENT_DRAINING:
     t2_app_event(app, "draining", "{s:s}", "reason", event->reason);
@@ -63,9 +68,11 @@ void t2_app_client_event(t2_client *client, const t2_client_event *event, void *
     break;
   case T2_CLIENT_UNHEALTHY:
     t2_app_event(app, "unhealthy", "{s:s}", "reason", event->reason);
+    t2_app_notify_ready(app, "the origin fails: %s", event->reason);
     break;
   case T2_CLIENT_HEALTHY:
     t2_app_event(app, "healthy", "{s:s}", "reason", event->reason);
+    t2_app_notify_ready(app, "session %s is published", event->session);
     break;
   }
 }

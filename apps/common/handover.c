@@ -1,6 +1,7 @@
 #include <base/file.h>
 #include <base/str.h>
 #include <common/handover.h>
+#include <common/notify.h>
 #include <common/state.h>
 #include <fcntl.h>
 #include <net/handover.h>
@@ -196,12 +197,17 @@ void t2_app_handover_entry(t2_app_handover *handover, t2_entry_options *o) {
 
 /* ---- The next process: how far it has come ---- */
 
+bool t2_app_handover_pending(const t2_app_handover *handover) {
+  return handover->state && handover->state->conn >= 0;
+}
+
 static void serve(state *h) {
   if (h->entry) t2_entry_open_public(h->entry);
   (void)t2_handover_say(h->conn, T2_HANDOVER_SERVING);
   close(h->conn);
   h->conn = -1;
   t2_app_event(h->app, "serving", NULL);
+  t2_app_notify_ready(h->app, "serving, in the place of another process");
 }
 
 static size_t sessions_of(const t2_entry *entry) {

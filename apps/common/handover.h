@@ -43,6 +43,9 @@ void t2_app_handover_table(t2_app_handover *handover, t2_cli_option table[T2_APP
 void t2_app_handover_take(t2_app *app, t2_app_handover *handover, const char *name, const char *id);
 /* The socket of that name, or one at that address: *address becomes "fd:N". */
 void t2_app_handover_address(t2_app_handover *handover, const char *name, const char **address);
+/* Has another process handed over what it has, and not been told yet that this one serves? Then "serving"
+ * comes, and this one is ready. */
+bool t2_app_handover_pending(const t2_app_handover *handover);
 void t2_app_handover_entry(t2_app_handover *handover, t2_entry_options *options);
 /* Tells the one that runs how far this one has come, and waits for its own follower. */
 void t2_app_handover_start(t2_app_handover *handover, t2_entry *entry, const t2_app_handover_role *role,

@@ -1,4 +1,5 @@
 #include <common/metrics.h>
+#include <common/notify.h>
 #include <common/state.h>
 #include <jansson.h>
 #include <signal.h>
@@ -179,6 +180,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     return;
   }
   state->draining = true;
+  t2_app_notify_stopping();
   state->ops->drain(state->user, app->drain_timeout_ms);
 }
 
@@ -200,7 +202,9 @@ static void on_hangup(uv_signal_t *handle, int number) {
 
   (void)number;
   if (state->draining || state->ended) return;
+  t2_app_notify_reloading();
   int rc = state->ops->reload(state->user, detail, sizeof(detail));
+  t2_app_notify_reloaded();
   if (rc == 0)
     t2_log_at(&log, INFO, app->program, "SIGHUP: %s", detail[0] ? detail : "there was nothing to reload");
   else
@@ -270,6 +274,7 @@ void t2_app_end(t2_app *app, int status) {
   t2_app_state *state = app->state;
 
   if (state->ended) return;
+  if (!state->draining) t2_app_notify_stopping();
   state->ended = true;
   state->status = status;
   uv_stop(&app->loop);

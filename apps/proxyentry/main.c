@@ -3,6 +3,7 @@
 #include <common/handover.h>
 #include <common/limits_file.h>
 #include <common/metrics.h>
+#include <common/notify.h>
 #include <string.h>
 
 typedef struct program {
@@ -28,12 +29,18 @@ static void on_event(t2_entry *entry, const t2_entry_event *event, void *user) {
                  event->public_address, "public_tls", event->public_tls_address, "tls", event->tls_address,
                  "uplink", event->uplink_address, "admin", app->admin_address);
     t2_app_entry_say(app, entry);
+    if (!t2_app_handover_pending(&((program *)user)->handover))
+      t2_app_notify_ready(app, "listening; the control plane is not known yet");
     break;
   case T2_ENTRY_REGISTERED:
     t2_app_event(app, "registered", "{s:s}", "entry", t2_entry_id(entry));
+    if (!t2_app_handover_pending(&((program *)user)->handover))
+      t2_app_notify_ready(app, "serving; registered as %s", t2_entry_id(entry));
     break;
   case T2_ENTRY_LOST:
     t2_app_event(app, "lost", "{s:s, s:s?}", "error", t2_error_name(event->error), "reason", event->reason);
+    t2_app_notify_ready(app, "serving without the control plane: %s",
+                        event->reason ? event->reason : "it is gone");
     break;
   case T2_ENTRY_RETRYING:
     t2_app_event(app, "retrying", "{s:s, s:s?, s:I}", "error", t2_error_name(event->error), "reason",

@@ -3,6 +3,7 @@
 #include <common/entry_options.h>
 #include <common/limits_file.h>
 #include <common/metrics.h>
+#include <common/notify.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ static void say_ready(program *p) {
                "uplink", uplink);
   t2_app_say(&p->app, "control plane: https://%s", address);
   if (p->entry) t2_app_entry_say(&p->app, p->entry);
+  if (!t2_app_handover_pending(&p->control.handover)) t2_app_notify_ready(&p->app, "serving");
 }
 
 static void end_if_done(program *p) {
