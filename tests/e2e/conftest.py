@@ -53,5 +53,6 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, Site):
-                report.sections += value.logs()
+            for site in value if isinstance(value, list) else [value]:
+                if isinstance(site, Site):
+                    report.sections += site.logs()

@@ -37,7 +37,7 @@ def wait_until(condition, what, timeout=DEADLINE, every=0.02):
 class Program:
     """One running program: its events (--json), its log (stderr, kept in a file), its end."""
 
-    def __init__(self, name, arguments, folder, label=None, binaries=BIN, environment=None):
+    def __init__(self, name, arguments, folder, label=None, binaries=BIN, environment=None, prefix=(), pass_fds=()):
         self.label = label or name
         self.log_path = Path(folder) / f"{self.label}.log"
         self.arguments = [str(argument) for argument in arguments]
@@ -46,9 +46,9 @@ class Program:
         self.expected_end = None  # exit status that check_end accepts; None: 0
         self._changed = threading.Condition()
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([str(Path(binaries) / name), *self.arguments], stdout=subprocess.PIPE,
-                                            stderr=log, stdin=subprocess.DEVNULL,
-                                            env={**os.environ, **ENVIRONMENT, **(environment or {})})
+            self.process = subprocess.Popen([*prefix, str(Path(binaries) / name), *self.arguments],
+                                            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+                                            pass_fds=pass_fds, env={**os.environ, **ENVIRONMENT, **(environment or {})})
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -13,9 +13,11 @@ from wire import Client, Closed
 class Steady:
     """In a with block: HTTP/1.1 on kept connections and on new ones, HTTP/2, and WebSockets that echo."""
 
-    def __init__(self, address, path, websocket_path=None, threads=2, websockets=20, pause=0.02):
+    def __init__(self, address, path, websocket_path=None, threads=2, websockets=20, pause=0.02,
+                 beat=0.1, timeout=10):
         self.address, self.path, self.pause = address, path, pause
         self.websocket_path, self.websocket_count = websocket_path, websockets if websocket_path else 0
+        self.beat, self.timeout = beat, timeout  # between a WebSocket's messages; for any answer
         self.done = {"kept": 0, "new": 0, "h2": 0, "websocket": 0}
         self.slowest = 0.0
         self.failures = []
@@ -61,7 +63,7 @@ class Steady:
         client = None
         for begun in self._rounds():
             try:
-                client = client or Client(self.address, timeout=10)
+                client = client or Client(self.address, timeout=self.timeout)
                 response = client.ask("GET", self.path)
                 self._note("kept", begun, None if response.status == 200 and response.whole else f"{response}")
                 last = (response.fields.get("connection") or "").lower() == "close"
@@ -75,7 +77,7 @@ class Steady:
     def _new(self):
         for begun in self._rounds():
             try:
-                with Client(self.address, timeout=10) as client:
+                with Client(self.address, timeout=self.timeout) as client:
                     response = client.ask("POST", self.path, body=b"once")
                     self._note("new", begun, None if response.status == 200 and response.whole else f"{response}")
             except (OSError, Closed, ValueError) as error:
@@ -132,8 +134,8 @@ class Steady:
                 while not self._stopping.is_set():
                     begun = time.monotonic()
                     await ws.send(f"{number}")
-                    answer = await asyncio.wait_for(ws.recv(), 10)
+                    answer = await asyncio.wait_for(ws.recv(), self.timeout)
                     self._note("websocket", begun, None if answer == f"{number}" else f"{answer!r}")
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(self.beat)
         except Exception as error:  # noqa: BLE001 - whatever ends a tunnel is what is looked for
             self._note("websocket", begun, repr(error))

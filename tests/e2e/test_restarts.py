@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from activation import Activation
 from api import call
 from programs import DEADLINE, wait_until
 from steady import Steady
@@ -102,44 +103,6 @@ def test_tunneld_with_entries_apart(site, origin, sockets, how):
             old = new
             go_on(load)
     check(load)
-
-
-class Activation:
-    """Stands in for systemd: keeps the sockets, and starts programs that get them as LISTEN_FDS."""
-
-    NAMES = ("public", "uplink", "admin")
-
-    def __init__(self):
-        self.sockets = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in self.NAMES]
-
-    def start(self, site, *arguments):
-        """A proxyentry by way of a Python that puts the descriptors where they are expected."""
-        code = ("import os,sys;fds=list(map(int,sys.argv[1].split(',')));"
-                "high=[os.dup2(os.dup(fd),100+i,True) for i,fd in enumerate(fds)];"
-                "[os.dup2(fd,3+i,True) for i,fd in enumerate(high)];"
-                "os.environ['LISTEN_PID']=str(os.getpid());os.execv(sys.argv[2],sys.argv[2:])")
-        given = [str(s.fileno()) for s in self.sockets]
-        real = subprocess.Popen
-
-        def popen(command, **options):
-            return real([sys.executable, "-c", code, ",".join(given), *command], **options,
-                        pass_fds=[s.fileno() for s in self.sockets])
-
-        environment = {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(self.NAMES)}
-        subprocess.Popen = popen
-        try:
-            program = site.start("proxyentry", *site.common("--control", f"https://{site.control}", "--entry-id", "east",
-                                                            "--admin", "127.0.0.1:0", *arguments),
-                                 environment=environment)
-        finally:
-            subprocess.Popen = real
-        program.ready = program.event("ready")
-        site._note_entry(program)
-        return program
-
-    def close(self):
-        for sock in self.sockets:
-            sock.close()
 
 
 @pytest.fixture
