@@ -44,34 +44,6 @@ static int dial(taking *t, const char *path, char *detail, size_t detail_size) {
   return t2_handover_peer(t->conn) == (long)geteuid() ? 0 : T2_ERR_FORBIDDEN;
 }
 
-/* "public\nuplink\n", and as many descriptors: all of them are the set's, or closed. */
-static int add_all(const taking *t, t2_str names, const int *fds, size_t n) {
-  int err = 0;
-
-  for (size_t i = 0; i < n; i++) {
-    char name[T2_HANDOVER_NAME_MAX + 1] = "";
-    t2_str line;
-    bool good = err == 0 && t2_str_next(&names, '\n', &line) && line.n < sizeof(name);
-    if (good) memcpy(name, line.p, line.n);
-    int added = t2_handover_set_add(t->set, name, fds[i]);
-    if (err == 0) err = added == T2_ERR_INVALID ? T2_ERR_PROTOCOL : added;
-  }
-  return err || names.n == 0 ? err : T2_ERR_PROTOCOL;
-}
-
-static int on_packet(taking *t, t2_str text, const int *fds, size_t n) {
-  t2_str end = T2_STR(T2_HANDOVER_END);
-  uint64_t sessions = 0;
-
-  if (n) return add_all(t, text, fds, n);
-  bool ends = text.n > end.n && memcmp(text.p, end.p, end.n) == 0;
-  if (!ends || t2_str_u64(t2_str_of(text.p + end.n, text.n - end.n), INT32_MAX, &sessions))
-    return T2_ERR_PROTOCOL;
-  *t->sessions = (size_t)sessions;
-  t->ended = true;
-  return 0;
-}
-
 static size_t descriptors(struct msghdr *message, int *fds) {
   size_t n = 0;
 
@@ -102,7 +74,7 @@ static int receive(taking *t) {
   ssize_t n = recvmsg(t->conn, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : T2_ERR_CLOSED;
   size_t count = descriptors(&message, fds);
-  err = on_packet(t, t2_str_of(text, (size_t)n), fds, count);
+  err = t2_handover_packet_read(t->set, t2_str_of(text, (size_t)n), fds, count, t->sessions, &t->ended);
   return err == 0 && message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? T2_ERR_PROTOCOL : err;
 }
 
