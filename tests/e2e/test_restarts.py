@@ -4,14 +4,22 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 
 import pytest
+from hyperframe.frame import GoAwayFrame, HeadersFrame
 
+import tcp
+import test_udp
 from activation import Activation
 from api import call
+from h2wire import H2
+from metrics import Metrics
 from programs import DEADLINE, wait_until
 from steady import Steady
+from test_drain import begin
 from websocket_origin import WebSocketOrigin
 from wire import Client, Closed
 
@@ -26,8 +34,8 @@ def sockets():
     origin.close()
 
 
-def pair(text_or_pair):
-    return "%s:%d" % text_or_pair
+def is_head(frame):
+    return isinstance(frame, HeadersFrame)
 
 
 def serve(site, origin, sockets):
@@ -128,6 +136,57 @@ def test_sockets_of_systemd_are_taken_by_name(site, origin, activation):
         wait_until(lambda: client.wire.buffer or client.wire.more() is None, "an answer from the next one")
 
 
+def test_restart_by_activation_alone_keeps_who_comes_waiting(site, origin, activation):
+    """The old process ends, as systemctl restart has it, and then the new one begins: who was connected is told to come
+    again, who comes in between waits in the sockets' queues, refused or reset is nobody."""
+    site.session = "main"
+    site.tunneld()
+    old = activation.start(site)
+    site.tunnelc(origin.target, session="main")
+    path = site.path("/echo")
+    with ExitStack() as stack:
+        kept = [stack.enter_context(Client(site.public)) for _ in range(10)]
+        streams = [stack.enter_context(H2(site.public)) for _ in range(5)]
+        for client in kept:
+            assert client.ask("GET", path).status == 200
+        for h2 in streams:
+            h2.request(path)
+            assert dict(h2.until(is_head).fields)[":status"] == "200"
+        slow, pieces = begin(site, origin, "slow")
+        old.signal()
+        old.event("draining")
+        for client in kept:  # on their way when it began
+            response = client.ask("GET", path)
+            assert response.status == 200 and response.fields.get("connection") == "close" and client.closed()
+        for h2 in streams:
+            assert h2.until(lambda frame: isinstance(frame, GoAwayFrame)).error_code == 0
+        early = [stack.enter_context(Client(site.public)) for _ in range(20)]  # the old one still finishes
+        for client in early:
+            client.request("GET", path)
+        origin.gate("slow").set()
+        assert b"".join(pieces) == b"after"
+        slow.close()
+        for h2 in streams:
+            h2.close()
+        assert old.wait() == 0
+        late = [stack.enter_context(Client(site.public)) for _ in range(20)]  # there is none
+        for client in late:
+            client.request("GET", path)
+        waiting_h2 = [stack.enter_context(H2(site.public)) for _ in range(5)]
+        for h2 in waiting_h2:
+            h2.request(path)
+        time.sleep(0.3)
+        for client in early + late:
+            client.sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                client.sock.recv(1)
+            client.sock.settimeout(DEADLINE)
+        activation.start(site)
+        assert [client.final_head().status for client in early + late] == [200] * 40
+        for h2 in waiting_h2:
+            assert dict(h2.until(is_head).fields)[":status"] == "200"
+
+
 def test_entry_by_activation_and_handover(site, origin, sockets, activation):
     site.tunneld()
     old = activation.start(site, *DRAIN)
@@ -140,6 +199,88 @@ def test_entry_by_activation_and_handover(site, origin, sockets, activation):
             old = new
             go_on(load)
     check(load)
+
+
+# ---- Ports of sessions ----
+
+def talk(sock, text):
+    sock.sendall(text)
+    return tcp.exactly(sock, len(text)) == text
+
+
+def test_tcp_ports_go_along_in_a_handover(site):
+    """Connections live on in the old process until its drain ends; new ones go to the new one; none is refused."""
+    origin = tcp.TcpOrigin(tcp.echo)
+    tcp.tcp_site(site, 4)
+    drain = ("--tcp-ports", f"{site.first}-{site.last}", "--drain-timeout", "5")
+    client = tcp.publish(site, origin.target)
+    old = site.entry
+    refused, made, stopping = [], [], threading.Event()
+
+    def dial():
+        while not stopping.wait(0.02):
+            try:
+                with tcp.connect(client) as sock:
+                    made.append(talk(sock, b"hello"))
+            except (OSError, AssertionError) as error:
+                refused.append(repr(error))
+
+    dialler = threading.Thread(target=dial, daemon=True)
+    dialler.start()
+    with ExitStack() as stack:
+        first = stack.enter_context(tcp.connect(client))
+        assert talk(first, b"one")
+        for n in range(2):
+            new = site.proxyentry("--handover", *drain)
+            new.event("serving")
+            old.event("draining")
+            second = stack.enter_context(tcp.connect(client))
+            assert talk(second, b"two") and talk(first, b"still there")
+            wait_until(lambda: Metrics(new)("tunnel2_entry_tcp_connections") >= 1, "connections at the new one")
+            if n == 0:
+                assert old.process.poll() is None  # for the first connection
+            first, old = second, new
+        stopping.set()
+        dialler.join(DEADLINE)
+        assert not refused and len(made) > 20 and all(made), refused[:5]
+        assert talk(first, b"three")
+    origin.close()
+
+
+def test_udp_flows_go_on_through_a_handover(site):
+    """From the same remote address, at the same port: datagrams that were on their way may be lost, as ever."""
+    origin = test_udp.UdpOrigin()
+    test_udp.udp_site(site, 4)
+    client = tcp.publish(site, origin.target, kind="udp")
+    old = site.entry
+    lost = 0
+    with test_udp.bound() as flow:
+        flow.settimeout(0.5)
+        flow.connect(client.address)
+
+        def answered(n):
+            text = b"%d" % n
+            flow.send(text)
+            try:
+                while flow.recv(100) != text:  # one that was late
+                    pass
+            except TimeoutError:
+                return False
+            return True
+
+        assert wait_until(lambda: answered(0), "a flow")
+        for n in range(2):
+            new = site.proxyentry("--handover", "--udp-ports", f"{site.first}-{site.last}")
+            for i in range(50):
+                lost += not answered(1000 * n + i)
+            new.event("serving")
+            assert old.wait() == 0
+            wait_until(lambda: answered(1000 * n + 999), "the flow to go on")
+            assert Metrics(new)("tunnel2_entry_udp_flows") == 1
+            old = new
+    print(f"datagrams lost in two handovers: {lost} of 100")
+    assert lost <= 10
+    origin.close()
 
 
 def test_handover_that_fails_leaves_all_as_it_was(site, origin, sockets):
