@@ -38,6 +38,7 @@ static const resource resources[] = {
      "GET, HEAD, POST",
      {{"POST", ENTRY, t2_api_announce, NULL}, {"GET", ENTRY | ADMIN, t2_api_list_entries, NULL}}},
     {"/v1/entries/*/channel", "POST", {{"POST", ENTRY, NULL, t2_api_open_entry}}},
+    {"/v1/revocations", "POST", {{"POST", ENTRY, NULL, t2_api_open_watcher}}},
     {"/v1/keys",
      "GET, HEAD, POST",
      {{"GET", 0, t2_api_show_keys, NULL}, {"POST", ADMIN, t2_api_rotate_keys, NULL}}},

@@ -51,6 +51,8 @@ void t2_api_rotate_keys(const t2_api_call *api);
 /* A request to open a channel; who asks is known and has the role. */
 void t2_api_open_session(t2_control *control, const t2_server_request *request, const t2_token *who,
                          t2_str id);
+void t2_api_open_watcher(t2_control *control, const t2_server_request *request, const t2_token *who,
+                         t2_str id);
 void t2_api_open_entry(t2_control *control, const t2_server_request *request, const t2_token *who, t2_str id);
 void t2_api_refuse(const t2_server_request *request, int status, const char *detail);
 

@@ -119,6 +119,15 @@ void t2_api_open_entry(t2_control *control, const t2_server_request *request, co
     t2_channels_open_entry(&control->channels, request, entry);
 }
 
+void t2_api_open_watcher(t2_control *control, const t2_server_request *request, const t2_token *who,
+                         t2_str id) {
+  (void)who, (void)id;
+  if (control->state != T2_CONTROL_STATE_RUNNING)
+    t2_api_refuse(request, 503, "the control plane is draining");
+  else
+    t2_channels_open_watcher(&control->channels, request);
+}
+
 /* ---- Keys ---- */
 
 static void reply_keys(const t2_api_call *api, int status) {

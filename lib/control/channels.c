@@ -19,7 +19,7 @@ typedef struct report {
   uint64_t active, requests, bytes_in, bytes_out;
 } report;
 
-/* One channel, with what it belongs to: a session, or an entry. */
+/* One channel, with what it belongs to: a session, an entry, or neither (a watcher). */
 typedef struct member {
   t2_list node;  /* in the session's channels */
   t2_list all;   /* in t2_channels.of_sessions or .of_entries */
@@ -49,6 +49,10 @@ static void free_member(t2_reapable *reapable) {
   member *m = T2_CONTAINER_OF(reapable, member, reapable);
 
   t2_free(m->channels->loop->mem, m);
+}
+
+static const char *name_of(const member *m) {
+  return m->session ? m->session->id : m->entry ? m->entry->id : "an entry that drains";
 }
 
 /* A session's reports are the sums over its channels. */
@@ -83,6 +87,8 @@ static void detach(member *m) {
     take_entry_report(m, &none);
     m->entry->channel = NULL;
     m->channels->entry_count--;
+  } else {
+    m->channels->watcher_count--;
   }
   m->session = NULL;
   m->entry = NULL;
@@ -129,7 +135,7 @@ static int send_or_close(member *m, const t2_message *message) {
 
   if (err == T2_ERR_LIMIT) {
     t2_log_at(&m->channels->loop->log, WARN, "control", "the channel of %s is closed: it does not read",
-              m->session ? m->session->id : m->entry->id);
+              name_of(m));
     close_member(m);
   }
   return err;
@@ -175,7 +181,7 @@ static void wait_or_close(member *m) {
   if (m->stalled_ms == 0) m->stalled_ms = now;
   if (now - m->stalled_ms < STALL_MS) return;
   t2_log_at(&m->channels->loop->log, WARN, "control", "the channel of %s is closed: it does not read",
-            m->entry->id);
+            name_of(m));
   close_member(m);
 }
 
@@ -291,7 +297,7 @@ static void on_message(t2_channel *channel, const t2_message *message, void *use
   if (m->session) {
     t2_store_renew(store, m->session, now);
     take_session_report(m, &reported);
-  } else {
+  } else if (m->entry) {
     t2_store_entry_renew(store, m->entry, now);
     take_entry_report(m, &reported);
   }
@@ -329,8 +335,8 @@ static void on_close(t2_channel *channel, int err, int status, void *user) {
 
   (void)channel;
   (void)status;
-  t2_log_at(&m->channels->loop->log, DEBUG, "control", "the channel of %s was closed: %s",
-            session ? session->id : entry->id, t2_strerror(err));
+  t2_log_at(&m->channels->loop->log, DEBUG, "control", "the channel of %s was closed: %s", name_of(m),
+            t2_strerror(err));
   detach(m);
   /* Whose last channel was reset with CANCEL has taken leave: its lease is not waited for. A connection that
    * was lost says nothing of the kind. */
@@ -394,6 +400,20 @@ void t2_channels_open_entry(t2_channels *channels, const t2_server_request *requ
   entry->channel = m;
   t2_list_push_back(&channels->of_entries, &m->all);
   channels->entry_count++;
+  accept_member(m, request, DUE_KEYS | DUE_REVOCATIONS);
+}
+
+void t2_channels_open_watcher(t2_channels *channels, const t2_server_request *request) {
+  static const t2_problem many = {503, "too-many-channels", "Too Many Channels", NULL, 5};
+
+  if (channels->watcher_count >= T2_CHANNELS_WATCHERS_MAX) {
+    t2_exchange_refuse(request->exchange, &many, "there are as many watchers as there may be");
+    return;
+  }
+  member *m = member_new(channels, request);
+  if (!m) return;
+  t2_list_push_back(&channels->of_entries, &m->all);
+  channels->watcher_count++;
   accept_member(m, request, DUE_KEYS | DUE_REVOCATIONS);
 }
 

@@ -12,6 +12,7 @@
 #include <proxy/channel.h>
 
 #define T2_CHANNELS_OF_SESSION_MAX 64
+#define T2_CHANNELS_WATCHERS_MAX   256
 
 /* Embedded. */
 typedef struct t2_channels {
@@ -22,8 +23,8 @@ typedef struct t2_channels {
   /* A session, or an entry, has taken leave by its channel, and is gone; may be NULL. */
   void (*on_left)(bool session, const char *id, const char *owner, void *user);
   void *user;
-  t2_list of_sessions, of_entries; /* all there are */
-  size_t session_count, entry_count;
+  t2_list of_sessions, of_entries; /* all there are; watchers are among those of entries */
+  size_t session_count, entry_count, watcher_count;
   t2_list queue;  /* those with something to be told */
   uint64_t round; /* of work on the queue */
   t2_timer work;
@@ -40,6 +41,10 @@ void t2_channels_fini(t2_channels *channels);
 void t2_channels_open_session(t2_channels *channels, const t2_server_request *request, t2_session *session);
 /* The same; the channel an entry had before is closed. */
 void t2_channels_open_entry(t2_channels *channels, const t2_server_request *request, t2_store_entry *entry);
+
+/* For a process that has no entry any more but still has uplinks: it is told of keys and revocations, and its
+ * leave ends nothing. 503 when there are T2_CHANNELS_WATCHERS_MAX. */
+void t2_channels_open_watcher(t2_channels *channels, const t2_server_request *request);
 
 /* Closes all of a session's channels; with a reason they are told before that its tickets are void. */
 void t2_channels_release_session(t2_channels *channels, t2_session *session, const char *revoked_reason);

@@ -98,7 +98,7 @@ void t2_entry_hand_over(t2_entry *entry, t2_entry_handover step) {
     break;
   case T2_ENTRY_LEND:
     t2_log_at(&entry->loop->log, INFO, "entry", "another process takes this one's place");
-    t2_link_rest(entry->link);
+    t2_link_watch(entry->link, "/v1/revocations");
     break;
   case T2_ENTRY_MOVE:
     t2_log_at(&entry->loop->log, INFO, "entry", "clients are asked to dial the other process: %zu uplinks",

@@ -9,6 +9,7 @@
 
 #define DIAL_TIMEOUT_MS    10000
 #define REQUEST_TIMEOUT_MS 10000
+#define WATCH_BEAT_S       30   /* as a lease, until the control plane says another one */
 #define PARTING_MS         1000 /* for the last words on a connection */
 #define UNANSWERED_MAX     2    /* heartbeats */
 
@@ -36,7 +37,8 @@ struct t2_link {
   t2_timer timer; /* WAITING: the next attempt; OPENING: how long it may take; UP: the next heartbeat */
   t2_backoff backoff;
   uint64_t seq, answered; /* of heartbeats */
-  bool resting;           /* t2_link_rest */
+  const char *watched;    /* t2_link_watch; NULL: no */
+  bool turning;           /* from one purpose to the other: dials again without a word */
   bool again;             /* register as soon as there is room for a request */
   bool registered;        /* on this connection */
   /* Why the connection is being closed. */
@@ -77,8 +79,8 @@ static void wait_and_retry(t2_link *link) {
   };
   link->state = LINK_WAITING;
   link->registered = false;
-  if (link->resting) return;
-  t2_loop_timer_start(link->loop, &link->timer, loss.delay_ms);
+  t2_loop_timer_start(link->loop, &link->timer, link->turning ? 0 : loss.delay_ms);
+  if (link->watched || link->turning) return;
   link->ops.on_lost(link, &loss, link->user);
 }
 
@@ -288,6 +290,13 @@ static void on_going(t2_h2_conn *h2, void *user) {
 static const t2_h2_conn_ops h2_ops = {
     .on_going = on_going, .on_capacity = on_capacity, .on_close = on_h2_close};
 
+static void watch(t2_link *link) {
+  link->state = LINK_OPENING;
+  link->grant.lease_seconds = WATCH_BEAT_S;
+  snprintf(link->grant.channel, sizeof(link->grant.channel), "%s", link->watched);
+  open_channel(link);
+}
+
 static void on_dialled(t2_dial *dial_, int err, t2_conn *conn, const char *detail, void *user) {
   t2_link *link = user;
   t2_h2_conn_options options;
@@ -308,6 +317,10 @@ static void on_dialled(t2_dial *dial_, int err, t2_conn *conn, const char *detai
     lose(link, err, 0, NULL);
     return;
   }
+  if (link->watched) {
+    watch(link);
+    return;
+  }
   link->state = LINK_REGISTERING;
   request_registration(link);
 }
@@ -320,6 +333,7 @@ static void dial(t2_link *link) {
       .timeout_ms = DIAL_TIMEOUT_MS,
   };
   link->state = LINK_DIALLING;
+  link->turning = false;
   link->error = link->status = 0;
   link->retry_after_ms = 0;
   int err = t2_dial_start(&link->dial, link->loop, &options, on_dialled, link);
@@ -350,22 +364,34 @@ void t2_link_set_credentials(t2_link *link, const char *token, t2_tls *tls) {
   snprintf(link->authorization, sizeof(link->authorization), "Bearer %s", token);
 }
 
-void t2_link_start(t2_link *link) {
-  bool rested = link->resting;
-  link->resting = false;
-  if (link->state == LINK_IDLE || (rested && link->state == LINK_WAITING)) dial(link);
+/* What there is of a connection has another purpose from now on. It is closed under the channel: a channel
+ * that is given up is a leave, a connection that is lost is none. */
+static void turn(t2_link *link) {
+  link->turning = true;
+  if (link->dial) t2_dial_cancel(link->dial);
+  link->dial = NULL;
+  if (link->h2) {
+    t2_h2_conn_close(link->h2, T2_ERR_CLOSED);
+    return;
+  }
+  t2_loop_timer_stop(link->loop, &link->timer);
+  dial(link);
 }
 
-/* The connection is closed under the channel: a channel that is given up is a leave, a connection that is
- * lost is none. */
-void t2_link_rest(t2_link *link) {
+void t2_link_start(t2_link *link) {
+  bool watched = link->watched != NULL;
   if (link->state == LINK_CLOSING) return;
-  link->resting = true;
-  t2_loop_timer_stop(link->loop, &link->timer);
-  if (link->dial) t2_dial_cancel(link->dial);
-  if (link->state == LINK_DIALLING) link->state = LINK_WAITING;
-  link->dial = NULL;
-  if (link->h2) t2_h2_conn_close(link->h2, T2_ERR_CLOSED);
+  link->watched = NULL;
+  if (watched)
+    turn(link);
+  else if (link->state == LINK_IDLE)
+    dial(link);
+}
+
+void t2_link_watch(t2_link *link, const char *path) {
+  if (link->state == LINK_CLOSING || link->state == LINK_IDLE) return;
+  link->watched = path;
+  turn(link);
 }
 
 bool t2_link_registering(const t2_link *link) {

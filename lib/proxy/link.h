@@ -68,11 +68,12 @@ typedef struct t2_link_ops {
 
 /* options are copied. 0 or T2_ERR_NOMEM. */
 int t2_link_new(t2_link **out, const t2_link_options *options, const t2_link_ops *ops, void *user);
-/* Also after t2_link_rest. */
+/* Also after t2_link_watch: registers again. */
 void t2_link_start(t2_link *link);
-/* Leaves the control plane alone, which is not told that this is a leave: another process goes on under the
- * same name. on_lost does not come for it. */
-void t2_link_rest(t2_link *link);
+/* Another process goes on under the same name: the control plane is not told that this is a leave. What comes
+ * is listened to all the same, by a channel at that path, for which nothing is registered: messages come, and
+ * on_registered and on_lost do not. path outlives the link. */
+void t2_link_watch(t2_link *link, const char *path);
 /* Other credentials from the next request and the next connection on; the caller's, and outliving the link
  * likewise. */
 void t2_link_set_credentials(t2_link *link, const char *token, t2_tls *tls);

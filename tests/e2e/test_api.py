@@ -1,13 +1,17 @@
 """The control API over HTTPS, by HTTP/2 and HTTP/1.1 alike, with own certificates and four owners' tokens."""
 import json
 import re
+import ssl
 import time
 import uuid
+from contextlib import ExitStack
 
 import pytest
+from hyperframe.frame import DataFrame, HeadersFrame
 
 import tickets
 from api import call, register
+from h2wire import H2
 from programs import Site, address, wait_until
 from wire import Client
 
@@ -304,3 +308,41 @@ def test_client_of_another_owner_ends_with_a_clear_line(api, origin):
     client.expected_end = 1
     assert client.wait() == 1
     assert "occupied" in client.log() or "another" in client.log() or "owner" in client.log()
+
+
+@pytest.fixture
+def own(tmp_path):
+    site = Site(tmp_path, own=True)
+    yield site
+    site.close()
+
+
+def test_those_who_listen_for_revocations_have_a_bound(own):
+    """An entry that drains: of the 257th nothing is taken, and of one that goes another may come."""
+    own.tunneld()
+    assert call(own, "POST", "/v1/revocations", "", token=own.token_of("alice")).status == 403
+    assert call(own, "GET", "/v1/revocations", token=own.token_of("gate")).status == 405
+    context = ssl.create_default_context(cafile=own.ca)
+    context.set_alpn_protocols(["h2"])
+    fields = [("authorization", f"Bearer {own.token_of('gate')}")]
+
+    def listen(connection):
+        stream = connection.request("/v1/revocations", "POST", fields, end=False)
+        head = connection.until(lambda f: isinstance(f, HeadersFrame) and f.stream_id == stream)
+        return stream, dict(head.fields)[":status"]
+
+    with ExitStack() as stack:
+        peers = [stack.enter_context(H2(address(own.control), tls=context, name="localhost")) for _ in range(3)]
+        assert [listen(peers[n // 90])[1] for n in range(256)] == ["200"] * 256
+        stream, status = listen(peers[2])
+        assert status == "503"
+        peers[0].close()
+        wait_until(lambda: listen(peers[2])[1] == "200", "another one to be taken")
+    # Whoever listens hears of it, and is no entry.
+    with H2(address(own.control), tls=context, name="localhost") as peer:
+        stream, status = listen(peer)
+        assert status == "200"
+        register(own, "ended")
+        assert call(own, "DELETE", "/v1/sessions/ended", token=own.token_of("alice")).status == 204
+        peer.until(lambda f: isinstance(f, DataFrame) and f.stream_id == stream and b"ended" in f.data)
+    assert call(own, "GET", "/v1/entries", token=own.token_of("gate")).json["entries"] == []

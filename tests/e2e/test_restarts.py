@@ -201,6 +201,35 @@ def test_entry_by_activation_and_handover(site, origin, sockets, activation):
     check(load)
 
 
+def test_a_ticket_that_is_revoked_ends_its_uplinks_in_an_entry_that_drains(site, origin):
+    """Whose place another process has: it has no registration any more, and hears of it all the same."""
+    site.session = "main"
+    site.tunneld()
+    old = site.proxyentry("--uplink-ping", 60, *DRAIN)
+    client = site.tunnelc(origin.target, session="main")
+    asker, pieces = begin(site, origin, "long")
+    new = site.proxyentry("--handover", "--uplink-ping", 60, *DRAIN)
+    new.event("serving")
+    old.event("draining")
+    client.signal(signal.SIGSTOP)  # or it would end its uplinks by itself, being told as well
+    try:
+        begun = time.monotonic()
+        assert call(site, "DELETE", "/v1/sessions/main", token=site.token).status == 204
+        for program in (old, new):
+            wait_until(lambda: "its ticket was revoked" in program.log(), f"{program.label} to close its uplinks")
+        print(f"closed in {time.monotonic() - begun:.3f} s")
+        with pytest.raises((Closed, ValueError, OSError)):
+            for _ in pieces:
+                pass
+    finally:
+        client.signal(signal.SIGCONT)
+    asker.close()
+    client.expected_end = client.wait()
+    assert [entry["id"] for entry in call(site, "GET", "/v1/entries", token=site.token).json["entries"]] == ["east"]
+    assert old.wait() == 0
+    assert call(site, "GET", "/v1/entries", token=site.token).json["entries"]  # its end is no leave of the new one's
+
+
 # ---- Ports of sessions ----
 
 def talk(sock, text):

@@ -422,6 +422,27 @@ static void test_whoever_comes_back_is_registered_with_again(void **state) {
   assert_true(t2_link_is_up(s->link));
 }
 
+static void test_it_watches_without_a_registration_and_registers_again(void **state) {
+  setting *s = *state;
+  t2_message message = {.type = T2_MSG_REVOKE, .session = T2_STR("one")};
+  start_up(s);
+  t2_link_watch(s->link, "/v1/watch/channel");
+  RUN_UNTIL(&s->tl, s->channels == 2 && s->channel && s->beats >= 2);
+  assert_int_equal(t2_channel_send(s->channel, &message), 0);
+  RUN_UNTIL(&s->tl, s->on_message == 1);
+  close_server(s);
+  open_server(s);
+  RUN_UNTIL(&s->tl, s->channels == 3 && s->channel); /* it comes back */
+  assert_int_equal(s->registrations, 1);
+  t2_link_start(s->link);
+  RUN_UNTIL(&s->tl, s->registrations == 2 && s->channels == 4 && s->channel);
+  assert_int_equal(s->on_lost, 0);
+  t2_link_watch(s->link, "/v1/watch/channel");
+  t2_link_start(s->link); /* at once */
+  RUN_UNTIL(&s->tl, s->registrations == 3 && s->channels == 5);
+  assert_int_equal(s->on_lost, 0);
+}
+
 static void test_peer_without_http2_is_lost(void **state) {
   setting *s = *state;
   t2_tls *other = test_client_tls(s->tl.loop, NULL);
@@ -549,6 +570,7 @@ int main(void) {
       link_test(test_goaway_is_lost),
       link_test(test_unanswered_heartbeats_are_lost),
       link_test(test_whoever_comes_back_is_registered_with_again),
+      link_test(test_it_watches_without_a_registration_and_registers_again),
       link_test(test_peer_without_http2_is_lost),
       link_test(test_it_closes_before_it_is_up),
       link_test(test_it_takes_leave_when_it_is_up),
