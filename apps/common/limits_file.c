@@ -57,6 +57,7 @@ static bool is_space(char c) {
 static t2_str next_word(t2_str *line) {
   size_t n = 0;
 
+  if (!line->p) line->n = 0;
   while (line->n && is_space(*line->p))
     *line = t2_str_of(line->p + 1, line->n - 1);
   if (line->n && *line->p == '#') line->n = 0;

@@ -35,13 +35,27 @@ static int prepare(const t2_client *client, t2_client_options *o, renewal *r, ch
   return r->token ? 0 : T2_ERR_NOMEM;
 }
 
+/* As they are registered; false also when there is no memory to see it. */
+static bool are_same(const t2_client *client, const t2_terms *a, const t2_terms *b) {
+  t2_buf texts[2];
+  t2_buf_init(&texts[0], client->loop->mem);
+  t2_buf_init(&texts[1], client->loop->mem);
+  t2_terms_write(a, "", &texts[0]);
+  t2_terms_write(b, "", &texts[1]);
+  const char *one = t2_buf_cstr(&texts[0]), *other = t2_buf_cstr(&texts[1]);
+  bool same = one && other && !texts[0].failed && !texts[1].failed && strcmp(one, other) == 0;
+  t2_buf_fini(&texts[0]);
+  t2_buf_fini(&texts[1]);
+  return same;
+}
+
 static void take(t2_client *client, renewal *r) {
   renewal old = {client->strings.token, client->link_tls, client->uplink_tls, client->terms};
   client->options.token = client->strings.token = r->token;
   client->link_tls = r->link_tls;
   client->uplink_tls = r->uplink_tls;
   client->terms = r->terms;
-  client->redial = client->redial || memcmp(&old.terms, &r->terms, sizeof(old.terms)) != 0;
+  client->redial = client->redial || !are_same(client, &old.terms, &r->terms);
   t2_client_use_tls(client);
   drop(client, &old);
   t2_registrar_renew(&client->registrar);
