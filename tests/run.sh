@@ -144,7 +144,7 @@ fi
 if wanted '^(unit|e2e|bench|load|python|package\.(man|completion)|lint\.symbols|lint\.tidy)'; then
   build asan
 fi
-if wanted '^(load\.run|python\.wheel|e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.|soak\.)'; then
+if wanted '^(load\.run|python\.wheel|e2e\.backpressure|e2e\.all_at_once|e2e\.memory|e2e\.udp|e2e\.trust|e2e\.install|e2e\.embedding|e2e\.quickstart|package\.deb|lint\.symbols|headers\.program|abi\.|soak\.)'; then
   build release
 fi
 if wanted '^tsan\.'; then

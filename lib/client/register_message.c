@@ -85,12 +85,12 @@ void t2_register_answer_fini(t2_register_answer *answer) {
 }
 
 static uint64_t life_of_claims(t2_str claims) {
-  int64_t issued, expires;
+  int64_t begins, expires;
   json_t *json = t2_json_object(claims);
-  bool known = json && t2_json_integer(json, "iat", 0, T2_TICKET_TIME_MAX, &issued) == 1 &&
-               t2_json_integer(json, "exp", 0, T2_TICKET_TIME_MAX, &expires) == 1 && expires > issued;
+  bool known = json && t2_json_integer(json, "nbf", 0, T2_TICKET_TIME_MAX, &begins) == 1 &&
+               t2_json_integer(json, "exp", 0, T2_TICKET_TIME_MAX, &expires) == 1 && expires > begins;
   json_decref(json);
-  return known ? (uint64_t)(expires - issued) : 0;
+  return known ? (uint64_t)(expires - begins) : 0;
 }
 
 uint64_t t2_ticket_life(t2_str ticket) {

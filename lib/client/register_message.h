@@ -31,8 +31,8 @@ int t2_register_request(t2_buf *out, t2_str session, const char *instance, t2_ki
 int t2_register_answer_parse(t2_register_answer *answer, t2_str body, char *detail, size_t detail_size);
 void t2_register_answer_fini(t2_register_answer *answer);
 
-/* How many seconds a ticket is good for, counted from its issue, as it says of itself; a client can't check
- * it. 0 when that can't be read. */
+/* How many seconds a ticket is good for, counted from its beginning, as it says of itself; a client can't
+ * check it. 0 when that can't be read. */
 uint64_t t2_ticket_life(t2_str ticket);
 
 #endif

@@ -29,8 +29,9 @@ int t2_issue_ticket(t2_store *store, const t2_keys *keys, t2_session *session, c
   for (size_t i = 0; i < list->n; i++)
     snprintf(ticket.audience[i], sizeof(ticket.audience[i]), "%s", list->entries[i]->id);
   t2_uuid(ticket.id);
-  ticket.issued_at = ticket.not_before = t2_store_issue(store, session, now);
-  ticket.expires_at = ticket.issued_at + store->limits.ticket_seconds;
+  ticket.issued_at = t2_store_issue(store, session, now);
+  ticket.not_before = now.wall;
+  ticket.expires_at = now.wall + store->limits.ticket_seconds;
   *expires_at = ticket.expires_at;
   return t2_ticket_sign(&ticket, keys, out);
 }

@@ -81,6 +81,9 @@ int t2_control_rotate(t2_control *control) {
 static void rotate_if_due(t2_control *control, int64_t now) {
   unsigned period = control->options.key_rotation_seconds;
 
+  /* The clock was set back. */
+  if (control->keyring.created[0] > now + T2_TICKET_LEEWAY_SECONDS) control->keyring.created[0] = now;
+  if (control->rotation_retry_at > now + ROTATION_RETRY) control->rotation_retry_at = now;
   if (period == 0 || now - control->keyring.created[0] < period || now < control->rotation_retry_at) return;
   int err = t2_control_rotate(control);
   if (err == 0) return;

@@ -183,13 +183,20 @@ const t2_session *t2_store_following_revocation(const t2_store *store, const t2_
   return next == &store->revocations ? NULL : T2_LIST_ENTRY(next, t2_session, revoked);
 }
 
-static bool outlived(int64_t until, t2_moment now) {
-  return now.wall > until;
+/* A ticket that is alive now lives for so long, whatever the wall's clock says meanwhile. */
+static void note_alive(const t2_store *store, t2_session *session, t2_moment now) {
+  session->alive_until = now.mono_ms + (store->limits.ticket_seconds + T2_TICKET_LEEWAY_SECONDS) * 1000ull;
+}
+
+/* By both clocks: one that jumps ahead makes no ticket void. */
+static bool outlived(const t2_session *session, int64_t until, t2_moment now) {
+  return now.wall > until && now.mono_ms > session->alive_until;
 }
 
 static void past_free_if_moot(t2_store *store, t2_session *session, t2_moment now) {
   if (t2_list_linked(&session->revoked)) return;
-  if (has_good_tickets(session) && !outlived(session->last_expires + T2_TICKET_LEEWAY_SECONDS, now)) return;
+  if (has_good_tickets(session) && !outlived(session, session->last_expires + T2_TICKET_LEEWAY_SECONDS, now))
+    return;
   leave_past(store, session);
   record_free(store, session);
   store->dirty = true;
@@ -197,7 +204,8 @@ static void past_free_if_moot(t2_store *store, t2_session *session, t2_moment no
 
 void t2_store_sweep(t2_store *store, t2_moment now) {
   T2_LIST_FOREACH(node, next, &store->revocations) {
-    if (outlived(T2_LIST_ENTRY(node, t2_session, revoked)->void_until, now)) t2_list_remove(node);
+    const t2_session *session = T2_LIST_ENTRY(node, t2_session, revoked);
+    if (outlived(session, session->void_until, now)) t2_list_remove(node);
   }
   T2_LIST_FOREACH(node, next, &store->past) {
     past_free_if_moot(store, T2_LIST_ENTRY(node, t2_session, order), now);
@@ -314,8 +322,9 @@ int64_t t2_store_issue(t2_store *store, t2_session *session, t2_moment now) {
   if (at < session->last_issued) at = session->last_issued;
   if (at < session->void_before) at = session->void_before;
   session->last_issued = at;
-  if (session->last_expires < at + store->limits.ticket_seconds)
-    session->last_expires = at + store->limits.ticket_seconds;
+  if (session->last_expires < now.wall + store->limits.ticket_seconds)
+    session->last_expires = now.wall + store->limits.ticket_seconds;
+  note_alive(store, session, now);
   store->dirty = true;
   return at;
 }
@@ -372,6 +381,7 @@ int t2_store_restore(t2_store *store, const t2_session *kept, t2_str owner, t2_m
   session->last_expires = kept->last_expires;
   session->void_before = kept->void_before;
   session->void_until = kept->void_until;
+  if (kept->last_issued) note_alive(store, session, now);
   session->kind = kept->kind;
   session->port = kept->port;
   if (set_terms(store, session, kept->terms) || (kept->live && claim_hostnames(store, session))) {

@@ -59,6 +59,7 @@ typedef struct t2_session {
   int64_t void_before;  /* tickets issued before it are void; 0: none is */
   int64_t void_until;   /* no such ticket would be alive anyway from then on */
   uint64_t revocation;  /* number of the revocation, in order */
+  uint64_t alive_until; /* mono ms: a ticket may be alive so long, whatever becomes of the wall's clock */
   t2_owner *owner;
   t2_list channels; /* channels.c's */
   unsigned channel_count;

@@ -403,7 +403,7 @@ void t2_uplinks_revoke(t2_uplinks *uplinks, const t2_message *message) {
       continue;
     t2_log_at(log, INFO, "entry", "an uplink of session %s is closed: its ticket was revoked",
               uplink->session->id);
-    t2_h2_conn_close(uplink->h2, T2_ERR_FORBIDDEN);
+    t2_h2_conn_close(uplink->h2, T2_ERR_CLOSED); /* of what is under way: the client is lost */
   }
   release_port(uplinks, message);
 }

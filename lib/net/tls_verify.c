@@ -73,9 +73,9 @@ bool t2_tls_name_matches_exactly(const mbedtls_x509_crt *cert, t2_str name) {
 
 void t2_tls_verify_sentence(const t2_tls *tls, t2_str name, uint32_t flags, char *out, size_t size) {
   if (flags & MBEDTLS_X509_BADCERT_EXPIRED)
-    snprintf(out, size, "certificate has expired");
+    snprintf(out, size, "certificate has expired (or the clock of this host is fast)");
   else if (flags & MBEDTLS_X509_BADCERT_FUTURE)
-    snprintf(out, size, "certificate is not valid yet");
+    snprintf(out, size, "certificate is not valid yet (or the clock of this host is slow)");
   else if (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
     snprintf(out, size, "certificate is not signed by a trusted authority (CA file %s)", tls->ca_file);
   else if (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH)

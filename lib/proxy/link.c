@@ -1,10 +1,14 @@
 #include <base/backoff.h>
+#include <base/file.h>
+#include <http/http_date.h>
+#include <inttypes.h>
 #include <net/dialer.h>
 #include <proxy/fetch.h>
 #include <proxy/link.h>
 #include <proxy/refusal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
+#include <wire/ticket.h>
 #include <wire/token.h>
 
 #define DIAL_TIMEOUT_MS    10000
@@ -41,6 +45,7 @@ struct t2_link {
   bool turning;           /* from one purpose to the other: dials again without a word */
   bool again;             /* register as soon as there is room for a request */
   bool registered;        /* on this connection */
+  bool skewed;            /* its clock and the one here disagree, which has been said */
   /* Why the connection is being closed. */
   int error, status;
   uint64_t retry_after_ms;
@@ -242,9 +247,25 @@ static void on_accepted(t2_link *link, t2_str body) {
   if (first) open_channel(link);
 }
 
+/* Tickets forgive a minute. It is said here, once, since whoever is refused one for it sees one clock alone.
+ */
+static void compare_clocks(t2_link *link, const t2_head *head) {
+  const t2_field *date = t2_fields_get(&head->fields, T2_STR("date"));
+  int64_t theirs, here = t2_clock_wall_ms() / 1000;
+  if (!date || t2_http_date_parse(date->value, &theirs)) return;
+  int64_t ahead = here - theirs, apart = ahead < 0 ? -ahead : ahead;
+  bool skewed = apart >= T2_TICKET_LEEWAY_SECONDS;
+  if (skewed && !link->skewed)
+    t2_log_at(&link->loop->log, WARN, "link",
+              "the clock here is %" PRId64 " s %s that of the control plane: tickets allow for %d s", apart,
+              ahead < 0 ? "behind" : "ahead of", T2_TICKET_LEEWAY_SECONDS);
+  link->skewed = skewed;
+}
+
 static void on_answer(t2_fetch *fetch, int err, int status, const t2_head *head, t2_str body, void *user) {
   t2_link *link = user;
   link->fetch = NULL;
+  if (!err) compare_clocks(link, head);
   if (err)
     lose(link, err, 0, err == T2_ERR_TIMEOUT ? "the control plane did not answer the registration" : NULL);
   else if (status == 201 || status == 200)

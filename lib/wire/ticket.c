@@ -279,17 +279,28 @@ static bool for_entry(const t2_ticket *ticket, t2_str entry) {
   return false;
 }
 
-/* Times are bounded, so that no sum here overflows. */
+/* How much later the first is; no more than can be said in few digits, whatever a caller's clock says. */
+static int64_t apart(int64_t later, int64_t earlier) {
+  int64_t most = T2_TICKET_TIME_MAX;
+  if (later > most || earlier < 0) return most;
+  return later - earlier;
+}
+
+/* Times are bounded, so that no sum here overflows. iat orders the tickets of a session, and does no more: it
+ * never goes back, where tunneld's clock may. */
 static int check_claims(const t2_ticket *ticket, t2_str entry, int64_t now, char *detail,
                         size_t detail_size) {
   if (!t2_str_eq(t2_str_c(ticket->issuer), T2_STR(T2_TICKET_ISSUER)))
     return t2_detail(detail, detail_size, T2_ERR_AUTH, "the ticket is from another issuer");
   if (now < ticket->not_before - T2_TICKET_LEEWAY_SECONDS)
-    return t2_detail(detail, detail_size, T2_ERR_AUTH, "the ticket is not valid yet");
-  if (now < ticket->issued_at - T2_TICKET_LEEWAY_SECONDS)
-    return t2_detail(detail, detail_size, T2_ERR_AUTH, "the ticket was issued in the future");
+    return t2_detail(detail, detail_size, T2_ERR_AUTH,
+                     "the ticket is not valid yet: by the clock here it begins in %" PRId64
+                     " s, so one of the clocks is wrong",
+                     apart(ticket->not_before, now));
   if (now >= ticket->expires_at + T2_TICKET_LEEWAY_SECONDS)
-    return t2_detail(detail, detail_size, T2_ERR_EXPIRED, "the ticket has expired");
+    return t2_detail(detail, detail_size, T2_ERR_EXPIRED,
+                     "the ticket has expired, by the clock here %" PRId64 " s ago",
+                     apart(now, ticket->expires_at));
   if (!for_entry(ticket, entry))
     return t2_detail(detail, detail_size, T2_ERR_FORBIDDEN, "the ticket is for other entries");
   return 0;

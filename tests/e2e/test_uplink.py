@@ -111,7 +111,6 @@ def change(key, name):
         "no exp": (key, {}, {"exp": None}),
         "exp no number": (key, {}, {"exp": "tomorrow"}),
         "not yet valid": (key, {}, {"nbf": now + 600}),
-        "issued in the future": (key, {}, {"iat": now + 600, "nbf": now - 1}),
         "another entry": (key, {}, {"aud": ["elsewhere"]}),
         "another entry as a string": (key, {}, {"aud": "elsewhere"}),
         "no aud": (key, {}, {"aud": None}),
@@ -127,7 +126,7 @@ def change(key, name):
 @pytest.mark.parametrize("name", [
     "foreign key", "foreign key under the right kid", "no kid", "unknown kid", "alg none", "alg HS256", "alg ES384",
     "alg in small letters", "no alg", "critical extension", "other typ", "expired", "no exp", "exp no number",
-    "not yet valid", "issued in the future", "another entry", "another entry as a string", "no aud", "empty aud",
+    "not yet valid", "another entry", "another entry as a string", "no aud", "empty aud",
     "another issuer", "no issuer", "no session", "session that is no id", "empty session"])
 def test_bad_ticket_is_refused(control, name):
     base = tickets.claims(register(control, "bad-ticket")["ticket"])

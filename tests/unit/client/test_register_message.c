@@ -128,12 +128,12 @@ static uint64_t life_of(const char *claims) {
   return life;
 }
 
-static void test_ticket_life_is_from_issue_to_expiry(void **state) {
-  assert_int_equal(life_of("{\"iat\":1000,\"exp\":4600}"), 3600);
-  assert_int_equal(life_of("{\"iat\":1000,\"exp\":1000}"), 0);
-  assert_int_equal(life_of("{\"iat\":1000,\"exp\":999}"), 0);
-  assert_int_equal(life_of("{\"iat\":-1,\"exp\":999}"), 0);
-  assert_int_equal(life_of("{\"iat\":\"1\",\"exp\":999}"), 0);
+static void test_ticket_life_is_from_its_beginning_to_expiry(void **state) {
+  assert_int_equal(life_of("{\"nbf\":1000,\"exp\":4600}"), 3600);
+  assert_int_equal(life_of("{\"nbf\":1000,\"exp\":1000}"), 0);
+  assert_int_equal(life_of("{\"nbf\":1000,\"exp\":999}"), 0);
+  assert_int_equal(life_of("{\"nbf\":-1,\"exp\":999}"), 0);
+  assert_int_equal(life_of("{\"nbf\":\"1\",\"exp\":999}"), 0);
   assert_int_equal(life_of("{\"exp\":999}"), 0);
   assert_int_equal(life_of("[]"), 0);
 }
@@ -152,7 +152,7 @@ int main(void) {
       cmocka_unit_test(test_lists_are_bounded),
       cmocka_unit_test(test_unusable_answers_are_refused_with_a_sentence),
       cmocka_unit_test(test_ticket_length_is_bounded_exactly),
-      cmocka_unit_test(test_ticket_life_is_from_issue_to_expiry),
+      cmocka_unit_test(test_ticket_life_is_from_its_beginning_to_expiry),
       cmocka_unit_test(test_life_of_what_is_no_ticket_is_unknown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,12 +121,15 @@ static void test_tickets_of_a_name_made_anew_are_good(void **state) {
   t2_store_fini(&store);
 }
 
-static void test_the_expiry_of_a_ticket_counts_from_when_it_says_it_was_issued(void **state) {
+static void test_the_expiry_of_a_ticket_counts_from_now_by_a_clock_that_was_set_back_too(void **state) {
   STORE(store, &roomy);
   t2_session *session = add(&store, "web", "alice", after(0));
   int64_t first = t2_store_issue(&store, session, after(10));
   assert_int_equal(t2_store_issue(&store, session, after(3)), first);
   assert_int_equal(session->last_expires, first + LIFE);
+  session->last_expires = 0;
+  t2_store_issue(&store, session, after(3));
+  assert_int_equal(session->last_expires, WALL + 3 + LIFE);
   t2_store_fini(&store);
 }
 
@@ -192,6 +195,20 @@ static void test_a_second_revocation_of_a_name_replaces_the_first(void **state) 
   }
   assert_null(t2_store_next_revocation(&store, seen));
   assert_int_equal(store.past_count, 1);
+  t2_store_fini(&store);
+}
+
+static void test_a_clock_that_jumps_ahead_brings_no_void_ticket_back(void **state) {
+  t2_moment jumped = {.mono_ms = 1000, .wall = WALL + 10 * LIFE};
+  STORE(store, &roomy);
+  t2_session *session = add(&store, "web", "alice", after(0));
+  t2_store_issue(&store, session, after(0));
+  t2_store_remove(&store, session);
+  t2_store_sweep(&store, jumped);
+  assert_non_null(t2_store_next_revocation(&store, 0));
+  jumped.mono_ms = (LIFE + T2_TICKET_LEEWAY_SECONDS) * 1000 + 1;
+  t2_store_sweep(&store, jumped);
+  assert_null(t2_store_next_revocation(&store, 0));
   t2_store_fini(&store);
 }
 
@@ -456,11 +473,12 @@ int main(void) {
       cmocka_unit_test(test_tickets_of_a_removed_session_are_void),
       cmocka_unit_test(test_a_session_without_a_ticket_leaves_nothing_to_revoke),
       cmocka_unit_test(test_tickets_of_a_name_made_anew_are_good),
-      cmocka_unit_test(test_the_expiry_of_a_ticket_counts_from_when_it_says_it_was_issued),
+      cmocka_unit_test(test_the_expiry_of_a_ticket_counts_from_now_by_a_clock_that_was_set_back_too),
       cmocka_unit_test(test_a_lapsed_session_comes_back_to_its_owner_with_its_tickets),
       cmocka_unit_test(test_a_lapsed_name_taken_by_another_voids_the_tickets_before),
       cmocka_unit_test(test_revocations_come_in_the_order_they_were_made),
       cmocka_unit_test(test_a_second_revocation_of_a_name_replaces_the_first),
+      cmocka_unit_test(test_a_clock_that_jumps_ahead_brings_no_void_ticket_back),
       cmocka_unit_test(test_what_no_ticket_can_need_is_forgotten),
       cmocka_unit_test(test_a_sweep_leaves_live_sessions_alone),
       cmocka_unit_test(test_an_owner_has_its_share_and_no_more),

@@ -386,7 +386,8 @@ static void test_expired_certificate_is_refused(void **state) {
   e.server_tls = server_tls_of(e.tl.loop, "expired.pem", "expired-key.pem", http);
   handshake(&e, NAME);
   assert_int_equal(e.client_err, T2_ERR_CERTIFICATE);
-  assert_string_equal(t2_tls_stream_detail(e.client), "certificate has expired");
+  assert_string_equal(t2_tls_stream_detail(e.client),
+                      "certificate has expired (or the clock of this host is fast)");
   close_ends(&e);
 }
 
