@@ -32,7 +32,8 @@ static void on_flush(t2_flushable *flushable) {
   t2_spares_give(&conn->loop->spares, &conn->out);
 }
 
-/* The timer of the handshake, or of FINISHING: a peer that still takes output is given another turn. */
+/* The timer of the handshake, of looking at the peer, or of FINISHING: a peer that still takes output is
+ * given another turn. */
 static void on_timer(t2_timer *timer) {
   t2_conn *conn = T2_CONTAINER_OF(timer, t2_conn, timer);
   size_t pending = t2_conn_pending(conn);
@@ -42,6 +43,8 @@ static void on_timer(t2_timer *timer) {
       t2_conn_foreword_fail(conn, T2_ERR_TIMEOUT);
     else
       t2_conn_fail(conn, T2_ERR_TIMEOUT, "the TLS handshake took too long");
+  } else if (conn->state == CONN_OPEN) {
+    t2_conn_watch_look(conn);
   } else if (pending && pending < conn->linger_pending) {
     conn->linger_pending = pending;
     t2_loop_timer_start(conn->loop, timer, conn->linger_ms);

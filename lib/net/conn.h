@@ -16,6 +16,7 @@
 #include <net/loop.h>
 
 #define T2_CONN_HIGH_WATER (128 * 1024)
+#define T2_CONN_WATCH_MS   1000
 #define T2_CONN_UNSENT_MAX (64 * 1024) /* of t2_conn_share, whose user does not allow more either */
 
 typedef struct t2_conn t2_conn;
@@ -27,6 +28,9 @@ typedef struct t2_conn_ops {
   void (*on_data)(t2_conn *conn, uint8_t *bytes, size_t n, void *user);
   /* The peer sent FIN (clear) or close_notify (TLS); writing is still possible. */
   void (*on_eof)(t2_conn *conn, void *user);
+  /* Its user does not read, and the peer has gone meanwhile: by FIN, behind which it may still read, or by
+   * RST. Found out within T2_CONN_WATCH_MS or so, and said again as often; NULL: nobody looks. */
+  void (*on_hangup)(t2_conn *conn, bool reset, void *user);
   /* At the flush, before writing: append what is ready. Not after t2_conn_finish. */
   void (*on_flush)(t2_conn *conn, void *user);
   /* Bytes went to the kernel; t2_conn_pending says what is left. */

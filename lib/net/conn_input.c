@@ -221,6 +221,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     if (wants_bytes(conn)) return;
     uv_read_stop(stream);
     conn->uv_reading = false;
+    t2_conn_watch(conn);
   } else if (n < 0) {
     on_read_end(conn, (int)n);
   } else if (n > 0) {

@@ -1,4 +1,4 @@
-/* How connections come about, for listener and dialer, and what conn.c, conn_input.c and conn_output.c share.
+/* How connections come about, for listener and dialer, and what conn*.c share.
  *
  *   OPENING ──t2_conn_open──▶ OPEN ──▶ ... (conn.h)
  *      └── t2_conn_open_tls ──handshake──▶ on_ready, OPEN
@@ -63,7 +63,7 @@ struct t2_conn {
   t2_buf sending;     /* what try_write left, under uv_write */
   size_t waiting;     /* bytes of output, as the loop's pressure has them */
   uv_write_t write_req;
-  t2_timer timer; /* OPENING: of the handshake; FINISHING: linger */
+  t2_timer timer; /* OPENING: of the handshake; OPEN: the next look at its peer; FINISHING: linger */
   uint64_t linger_ms;
   size_t linger_pending;
   int error; /* for on_close */
@@ -130,6 +130,10 @@ void t2_conn_input_unread(t2_conn *conn, t2_buf *bytes);
 void t2_conn_input_resume(t2_conn *conn);
 /* Goes on with the handshake, and sends what it has to say at once. */
 void t2_conn_input_handshake(t2_conn *conn);
+/* libuv does not read any more, so nobody would hear of the peer's end: looks for it from time to time. */
+void t2_conn_watch(t2_conn *conn);
+/* The time has come to look. */
+void t2_conn_watch_look(t2_conn *conn);
 /* Tells the loop how much output waits; `gone`: none. */
 void t2_conn_note_waiting(t2_conn *conn, bool gone);
 /* Encrypts and writes what there is, then FIN if it is wanted. */

@@ -60,7 +60,9 @@ static void arm(t2_h1_server *server) {
     t2_loop_timer_stop(loop, &server->timer);
   } else if (server->busy) {
     bool awaited = !server->request_ended && server->given < t2_leg_window(loop);
-    bool waiting = awaited || t2_conn_pending(server->conn) > 0;
+    /* Once it has begun to answer, upstream has as long to take content. */
+    bool untaken = !server->request_ended && server->headed;
+    bool waiting = awaited || untaken || t2_conn_pending(server->conn) > 0;
     if (waiting && o->body_timeout_ms)
       t2_loop_timer_start(loop, &server->timer, o->body_timeout_ms);
     else
@@ -414,6 +416,14 @@ static void on_conn_written(t2_conn *conn, void *user) {
   t2_exchange_consumed(&server->leg, sent);
 }
 
+static void give_up(t2_h1_server *server) {
+  server->busy = false;
+  server->ending = true;
+  t2_exchange_fail(&server->leg, T2_ERR_CANCELLED, T2_AT_LOCAL, NULL);
+  arm(server);
+  t2_conn_close(server->conn, T2_ERR_CANCELLED);
+}
+
 /* FIN from a client that waits for an answer cannot be told from one that has gone, so its request is given
  * up; within a tunnel it ends one direction. */
 static void on_conn_eof(t2_conn *conn, void *user) {
@@ -425,15 +435,19 @@ static void on_conn_eof(t2_conn *conn, void *user) {
     t2_exchange_end(&server->leg, NULL);
     return;
   }
-  if (server->busy && !server->discarding) {
-    server->busy = false;
-    server->ending = true;
-    t2_exchange_fail(&server->leg, T2_ERR_CANCELLED, T2_AT_LOCAL, NULL);
-    arm(server);
-    t2_conn_close(server->conn, T2_ERR_CANCELLED);
-    return;
-  }
-  end_connection(server);
+  if (server->busy && !server->discarding)
+    give_up(server);
+  else
+    end_connection(server);
+}
+
+/* As FIN above, of a client whose content is not read because upstream does not take it. What waits behind a
+ * whole request may be the next one. */
+static void on_conn_hangup(t2_conn *conn, bool reset, void *user) {
+  t2_h1_server *server = user;
+  (void)conn;
+  if (server->ending || !server->busy) return;
+  if (reset || (!server->tunnel && !server->request_ended)) give_up(server);
 }
 
 static void free_server(t2_reapable *reapable) {
@@ -463,6 +477,7 @@ static void on_conn_close(t2_conn *conn, int err, void *user) {
 static const t2_conn_ops conn_ops = {
     .on_data = on_conn_data,
     .on_eof = on_conn_eof,
+    .on_hangup = on_conn_hangup,
     .on_flush = on_conn_flush,
     .on_written = on_conn_written,
     .on_close = on_conn_close,

@@ -100,6 +100,12 @@ static void on_conn_eof(t2_conn *conn, void *user) {
   t2_exchange_end(&tcp->leg, NULL);
 }
 
+/* What an origin has said before it was reset may still be read. */
+static void on_conn_hangup(t2_conn *conn, bool reset, void *user) {
+  const t2_tcp_leg *tcp = user;
+  if (reset && !tcp->leg.upstream) t2_conn_close(conn, T2_ERR_CLOSED);
+}
+
 /* Reading goes on from here, never from within `consumed`. */
 static void on_conn_flush(t2_conn *conn, void *user) {
   t2_tcp_leg *tcp = user;
@@ -125,6 +131,7 @@ static void on_conn_close(t2_conn *conn, int err, void *user) {
 static const t2_conn_ops conn_ops = {
     .on_data = on_conn_data,
     .on_eof = on_conn_eof,
+    .on_hangup = on_conn_hangup,
     .on_flush = on_conn_flush,
     .on_written = on_conn_written,
     .on_close = on_conn_close,
