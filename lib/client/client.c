@@ -295,8 +295,12 @@ static void log_event(const t2_client *client, const t2_client_event *event) {
     t2_log_at(log, WARN, "client", "lost %s: %s", entry, reason);
     break;
   case T2_CLIENT_RETRYING:
-    t2_log_at(log, WARN, "client", "no connection to %s (%s): again in %u ms", entry, reason,
-              (unsigned)event->delay_ms);
+    if (client->repeats)
+      t2_log_at(log, DEBUG, "client", "no connection to %s (%s): again in %u ms", entry, reason,
+                (unsigned)event->delay_ms);
+    else
+      t2_log_at(log, WARN, "client", "no connection to %s (%s): again in %u ms", entry, reason,
+                (unsigned)event->delay_ms);
     break;
   case T2_CLIENT_DRAINING:
     t2_log_at(log, INFO, "client", "draining: %s", reason);

@@ -93,6 +93,15 @@ static t2_client_slot *slot_of(t2_client *client, const t2_bundle *bundle) {
   return NULL;
 }
 
+/* An entry that has no ports, say, has none the next time either. */
+static bool says_it_again(t2_client_slot *slot, const t2_uplink_loss *loss) {
+  static const uint64_t key[2] = {0, 0};
+  uint64_t why = loss->status == 409 ? t2_siphash(key, loss->reason, strlen(loss->reason)) | 1 : 0;
+  bool again = why != 0 && why == slot->refused;
+  slot->refused = why;
+  return again;
+}
+
 static t2_str on_uplink_dial(t2_bundle *bundle, void *user) {
   const t2_client *client = user;
   (void)bundle;
@@ -102,6 +111,7 @@ static t2_str on_uplink_dial(t2_bundle *bundle, void *user) {
 static void on_uplink_up(t2_bundle *bundle, void *user) {
   t2_client *client = user;
   t2_client_addresses found;
+  slot_of(client, bundle)->refused = 0;
   read_addresses(client, bundle, &found);
   t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_CONNECTED,
                                             .entry = t2_bundle_entry(bundle),
@@ -133,7 +143,9 @@ static void on_uplink_lost(t2_bundle *bundle, const t2_uplink_loss *loss, void *
   if (loss->going && loss->delay_ms == 0) return; /* another is dialled by now */
   event.type = T2_CLIENT_RETRYING;
   event.delay_ms = loss->delay_ms;
+  client->repeats = says_it_again(slot_of(client, bundle), loss);
   t2_client_emit(client, &event);
+  client->repeats = false;
 }
 
 static void on_request(t2_bundle *bundle, t2_exchange *exchange, t2_head *head, bool end, void *user) {

@@ -31,6 +31,7 @@ typedef struct t2_client_slot {
   t2_bundle *bundle; /* NULL: free */
   bool listed;       /* the control plane named the entry last time */
   uint64_t unlisted_ms;
+  uint64_t refused; /* a number for why it has no place for this session; 0: it has, for all that is known */
 } t2_client_slot;
 
 /* What the options' strings point to. */
@@ -62,8 +63,9 @@ struct t2_client {
   t2_timer drain;
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
-  bool redial; /* with the next ticket, for its terms */
-  bool ready;  /* the READY event has been given */
+  bool redial;  /* with the next ticket, for its terms */
+  bool ready;   /* the READY event has been given */
+  bool repeats; /* the event that is given says what the last one of its entry said */
   t2_client_close_cb on_close;
   void *close_user;
 };

@@ -191,6 +191,13 @@ static void refuse_uplink(const t2_server_request *request, int err) {
 
 /* ---- TCP, UDP and TLS sessions ---- */
 
+/* Never, as this entry was started. */
+static bool lacks_ports(const t2_uplinks *uplinks, t2_kind kind) {
+  const t2_entry_ports *ports = kind == T2_KIND_UDP ? uplinks->udp_ports : uplinks->ports;
+  if (kind == T2_KIND_TLS) return !uplinks->tls_port;
+  return t2_kind_has_port(kind) && (!ports || !ports->options.first);
+}
+
 static int open_port(t2_uplinks *uplinks, t2_entry_session *session, uint16_t asked, char *detail,
                      size_t size) {
   bool udp = session->kind == T2_KIND_UDP;
@@ -211,8 +218,13 @@ static bool has_port(t2_uplinks *uplinks, const t2_server_request *request, t2_e
   if (err == 0) return true;
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink of session %s was refused: %s",
             uplink->session->id, detail);
+  bool never = lacks_ports(uplinks, uplink->session->kind);
   take_off(uplink);
-  refuse(request, err == T2_ERR_CONFLICT ? 409 : 503, detail);
+  if (never)
+    t2_exchange_refuse_with(request->exchange, t2_problem_of_status(409), detail, T2_STR("retry-after"),
+                            T2_STR("60"));
+  else
+    refuse(request, err == T2_ERR_CONFLICT ? 409 : 503, detail);
   return false;
 }
 

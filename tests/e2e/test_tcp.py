@@ -255,6 +255,11 @@ def test_a_client_that_dies(tcp, held):
         assert is_cut(sock)
     wait_until(lambda: refuses(client.address), "connections without a client are refused")
     assert listens(client.address)  # it is still the session's
+    for content in (b"", b"content"):
+        with pytest.raises(ConnectionError):
+            with connect(client) as sock:
+                sock.sendall(content)
+                assert sock.recv(1) == b"?", "an end that looks like any other"
 
 
 # ---- Ports ----
@@ -350,6 +355,31 @@ def test_an_entry_without_ports_refuses(site, echo_origin):
     site.proxyentry()
     client = publish(site, echo_origin.target, ready=False)
     assert "no ports for TCP sessions" in refusal(client)
+
+
+def test_an_entry_without_ports_among_others_is_asked_rarely_and_warned_of_once(site, echo_origin):
+    """The session is served by the others; a new reason to refuse it would be said again."""
+    tcp_site(site)
+    site.proxyentry(entry="bare")
+    client = publish(site, echo_origin.target)
+    assert client.event("retrying", entry="bare")["delay_ms"] >= 60000
+    retried = [event for event in client.events if event["event"] == "retrying"]
+    assert len(retried) == 1
+    assert sum("WARN" in line and "bare" in line for line in client.log().splitlines()) == 1
+    with connect(client) as sock:
+        sock.sendall(b"x")
+        assert exactly(sock, 1) == b"x"
+
+
+def test_a_refusal_that_is_repeated_is_logged_once(tcp, echo_origin):
+    client = publish(tcp, echo_origin.target, "--remote-port", tcp.last + 1, ready=False)
+
+    def repeated():
+        lines = [line for line in client.log().splitlines() if "no connection to entry east" in line or "(409)" in line]
+        return lines if len(lines) >= 3 else None
+
+    lines = wait_until(repeated, "three refusals")
+    assert " WARN " in lines[0] and all(" DEBUG " in line for line in lines[1:]), lines
 
 
 def test_the_end_of_a_session_closes_its_port(tcp, held):
