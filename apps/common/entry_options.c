@@ -21,7 +21,8 @@ void t2_app_entry_seed(t2_app_entry *entry, const t2_entry_options *from) {
                                         .bytes_up = (unsigned)from->session_bytes_to_clients,
                                         .bytes_down = (unsigned)from->session_bytes_from_clients,
                                         .address = from->address_connections_max,
-                                        .handshakes = from->address_handshakes_rate};
+                                        .handshakes = from->address_handshakes_rate,
+                                        .body_rate = from->body_rate_min};
 }
 
 /* Times are the options' own already. */
@@ -53,6 +54,7 @@ void t2_app_entry_numbers(t2_entry_options *to, const t2_app_entry *entry) {
   to->session_bytes_from_clients = limits->bytes_down;
   to->address_connections_max = limits->address;
   to->address_handshakes_rate = limits->handshakes;
+  to->body_rate_min = (uint32_t)limits->body_rate;
 }
 
 size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_ROWS]) {
@@ -109,6 +111,8 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "for the head of a public request (30)", 1, 86400},
       {"body-timeout", T2_CLI_SECONDS, &o->body_timeout_ms, "SECONDS",
        "without a byte of content coming, or being read (60)", 1, 86400},
+      {"body-rate-min", T2_CLI_NUMBER, &limits->body_rate, "N",
+       "bytes of content a second, past --body-timeout in all (240; 0: any)", 0, 1000000000},
       {"response-timeout", T2_CLI_SECONDS, &o->response_timeout_ms, "SECONDS",
        "until an answer begins, for all sessions (60)", 1, 86400},
       {"queue-max", T2_CLI_NUMBER, &entry->queue, "N",

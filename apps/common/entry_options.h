@@ -8,7 +8,8 @@
 #define T2_APP_ENTRY_ROWS 56 /* of the table, at most */
 
 typedef struct t2_app_entry_limits {
-  unsigned connections, upgrades, uplinks, exchanges, requests, bytes_up, bytes_down, address, handshakes;
+  unsigned connections, upgrades, uplinks, exchanges, requests, bytes_up, bytes_down, address, handshakes,
+      body_rate;
 } t2_app_entry_limits;
 
 typedef struct t2_app_entry {

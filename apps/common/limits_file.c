@@ -22,6 +22,7 @@ static const char *const names[] = {
     "address-handshakes-rate",
     "header-timeout",
     "body-timeout",
+    "body-rate-min",
     "response-timeout",
     "keep-alive-timeout",
     "queue-max",

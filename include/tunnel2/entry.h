@@ -183,6 +183,10 @@ typedef struct t2_entry_options {
   /* Public connections wait in the system's queue until t2_entry_open_public: clients come first. Not where
    * uplinks come in too. */
   bool hold_public;
+  /* Content of an HTTP/1.1 request that trickles: until its answer begins it has body_timeout_ms in all, and
+   * as much more as what has come takes at this rate, not counting the time in which its origin takes none;
+   * then it is answered 408. Bytes a second; 0: any; 240. */
+  uint32_t body_rate_min;
 } t2_entry_options;
 
 /* Sets every option to its default. */
@@ -226,11 +230,11 @@ T2_API const char *t2_entry_tls_address(const t2_entry *entry);
  * as t2_entry_new, with a detail, for the first file that is not good: the certificates of that listener stay
  * as they were. */
 T2_API int t2_entry_reload(t2_entry *entry, char *detail, size_t detail_size);
-/* Takes over the limits and times of these options, and nothing else of them: each *_max and *_rate,
- * session_bytes_*, and the timeouts of headers, keep-alive, bodies, responses, UDP flows and queues. They
- * hold from now on, for sessions and connections that are there as well; but what is beyond a new bound stays
- * until it ends, and a public connection over HTTP/2 keeps its times. 0; T2_ERR_INVALID with a detail:
- * nothing has changed. */
+/* Takes over the limits and times of these options, and nothing else of them: each *_max, *_rate and
+ * *_rate_min, session_bytes_*, and the timeouts of headers, keep-alive, bodies, responses, UDP flows and
+ * queues. They hold from now on, for sessions and connections that are there as well; but what is beyond a
+ * new bound stays until it ends, and a public connection over HTTP/2 keeps its times. 0; T2_ERR_INVALID with
+ * a detail: nothing has changed. */
 T2_API int t2_entry_set_limits(t2_entry *entry, const t2_entry_options *options, char *detail,
                                size_t detail_size);
 /* True when started, not draining, public connections are accepted, and tickets can be checked (a key set is

@@ -43,6 +43,7 @@ void t2_entry_options_init(t2_entry_options *options) {
       .queue_timeout_ms = 5000,
       .start_grace_ms = 10000,
       .uplink_ping_ms = 2000,
+      .body_rate_min = 240,
       .upgrades_max = 1000,
   };
 }

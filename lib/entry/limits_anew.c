@@ -11,6 +11,7 @@ static void copy_limits(t2_entry_options *to, const t2_entry_options *from) {
   to->header_timeout_ms = from->header_timeout_ms;
   to->keep_alive_timeout_ms = from->keep_alive_timeout_ms;
   to->body_timeout_ms = from->body_timeout_ms;
+  to->body_rate_min = from->body_rate_min;
   to->response_timeout_ms = from->response_timeout_ms;
   to->udp_idle_timeout_ms = from->udp_idle_timeout_ms;
   to->udp_flows_max = from->udp_flows_max;

@@ -82,6 +82,7 @@ static void limit_options(const t2_entry_options *o, t2_server_options *options)
   options->h1.header_timeout_ms = o->header_timeout_ms;
   options->h1.keep_alive_timeout_ms = o->keep_alive_timeout_ms;
   options->h1.body_timeout_ms = o->body_timeout_ms;
+  options->h1.body_rate_min = o->body_rate_min;
   options->h2.idle_timeout_ms = o->keep_alive_timeout_ms;
   options->h2.stuck_timeout_ms = o->body_timeout_ms;
 }

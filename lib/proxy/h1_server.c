@@ -1,5 +1,6 @@
 #include <proxy/answer.h>
 #include <proxy/h1_server.h>
+#include <proxy/trickle.h>
 #include <proxy/ws_handshake.h>
 #include <tunnel2/error.h>
 
@@ -18,9 +19,10 @@ struct t2_h1_server {
   t2_h1_parser *parser;
   t2_buf held; /* input that waits: pipelined requests, or content beyond the window */
   t2_timer timer;
-  size_t given;      /* content given to the exchange and not yet consumed */
-  size_t unacked;    /* response content in the output, not yet reported as consumed */
-  size_t input_left; /* during on_request: bytes that came behind the request's head */
+  t2_trickle trickle; /* of the request's content, until its answer begins */
+  size_t given;       /* content given to the exchange and not yet consumed */
+  size_t unacked;     /* response content in the output, not yet reported as consumed */
+  size_t input_left;  /* during on_request: bytes that came behind the request's head */
   t2_h1_framing framing;
   bool busy;          /* an exchange is under way */
   bool request_ended; /* ... and its request has been read whole */
@@ -42,11 +44,28 @@ void t2_h1_server_options_init(t2_h1_server_options *options) {
   *options = (t2_h1_server_options){.header_timeout_ms = 30000,
                                     .keep_alive_timeout_ms = 120000,
                                     .body_timeout_ms = 60000,
+                                    .body_rate_min = 240,
                                     .drain_grace_ms = 5000};
   t2_h1_limits_init(&options->limits);
 }
 
 /* ---- Timeouts: one timer, for what is being waited for ---- */
+
+/* Until something of it moves; and where it is awaited, before its answer begins, also in all. */
+static uint64_t time_for_content(t2_h1_server *server, bool awaited) {
+  const t2_h1_server_options *o = server->options;
+  if (server->request_ended) return o->body_timeout_ms;
+  uint64_t now = t2_loop_now(server->proxy->loop);
+  t2_trickle_await(&server->trickle, awaited, now);
+  if (server->headed || !awaited) return o->body_timeout_ms;
+  uint64_t left = t2_trickle_left(&server->trickle, o->body_timeout_ms, o->body_rate_min, now);
+  return left < o->body_timeout_ms ? left : o->body_timeout_ms;
+}
+
+static void stop_waiting(t2_h1_server *server) {
+  t2_loop_timer_stop(server->proxy->loop, &server->timer);
+  if (!server->request_ended) t2_trickle_await(&server->trickle, false, t2_loop_now(server->proxy->loop));
+}
 
 /* Content is waited for only while there is room for it: a slow upstream is not the client's fault. A head's
  * time runs from its first byte, whatever comes after it. */
@@ -64,9 +83,9 @@ static void arm(t2_h1_server *server) {
     bool untaken = !server->request_ended && server->headed;
     bool waiting = awaited || untaken || t2_conn_pending(server->conn) > 0;
     if (waiting && o->body_timeout_ms)
-      t2_loop_timer_start(loop, &server->timer, o->body_timeout_ms);
+      t2_loop_timer_start(loop, &server->timer, time_for_content(server, awaited));
     else
-      t2_loop_timer_stop(loop, &server->timer);
+      stop_waiting(server);
   } else {
     uint64_t most = partial ? o->header_timeout_ms : o->keep_alive_timeout_ms;
     bool hurried = server->draining && o->drain_grace_ms < most;
@@ -297,6 +316,7 @@ static void on_request_head(t2_h1_server *server, const t2_h1_event *event) {
   server->http10 = head->version_minor == 0;
   server->close_after = !t2_h1_keep_alive(server->parser);
   server->given = server->unacked = 0;
+  server->trickle = (t2_trickle){0};
   if (head->scheme.n == 0) head->scheme = t2_conn_is_tls(server->conn) ? T2_STR("https") : T2_STR("http");
   note_websocket_key(server, head);
   t2_exchange *exchange = t2_exchange_new(server->proxy, &server->leg, head);
@@ -334,6 +354,7 @@ static void on_event(t2_h1_server *server, const t2_h1_event *event, size_t inpu
   case T2_H1_DATA:
     if (server->discarding) break;
     server->given += event->data.n;
+    server->trickle.bytes += event->data.n;
     t2_exchange_data(&server->leg, (const uint8_t *)event->data.p, event->data.n);
     break;
   case T2_H1_END:

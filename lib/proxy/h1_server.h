@@ -14,6 +14,8 @@ typedef struct t2_h1_server_options {
       header_timeout_ms; /* from the first byte (or the connection's start) to the end of the head; 30 s */
   uint64_t keep_alive_timeout_ms; /* idle between requests; 120 s */
   uint64_t body_timeout_ms; /* without a byte of an awaited body, or with no progress in writing; 60 s */
+  uint32_t
+      body_rate_min; /* bytes a second that an awaited body must earn, past body_timeout_ms; 0: any; 240 */
   uint64_t drain_grace_ms; /* when draining: for a request that may be under way on an idle connection; 5 s */
 } t2_h1_server_options;
 

@@ -66,3 +66,43 @@ def test_upload_whose_client_has_gone_frees_what_it_held(site, deaf):
     begun = time.monotonic()
     assert client.stop(timeout=100) == 0
     assert time.monotonic() - begun < 60
+
+
+def trickle(client, size, pause, seconds):
+    """A byte now and then of a content of that size; until it is answered: the response, or None after so long."""
+    client.send(f"POST {client.path} HTTP/1.1\r\nHost: h\r\nContent-Length: {size}\r\n\r\n")
+    client.sock.settimeout(pause)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        client.send(b"x")
+        try:
+            client.sock.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            continue
+        client.sock.settimeout(20)
+        return client.response()
+    return None
+
+
+def test_content_that_trickles_is_answered_408(site, origin):
+    """Each byte comes within --body-timeout: in all they are too slow."""
+    site.tunneld()
+    metrics = Metrics(site.proxyentry("--body-timeout", 2, "--body-rate-min", 100))
+    site.tunnelc(origin.target, session="main")
+    with Client(site.public) as client:
+        client.path = site.path("/echo", "main")
+        response = trickle(client, 10000, 0.1, 30)
+        assert response and response.status == 408
+    wait_until(lambda: metrics(UNDER_WAY) == 0, "its place to be free")
+    assert metrics.timeouts("body") == 1
+
+
+def test_content_that_is_slow_but_fast_enough_gets_through(site, origin):
+    site.tunneld()
+    metrics = Metrics(site.proxyentry("--body-timeout", 2, "--body-rate-min", 1))
+    site.tunnelc(origin.target, session="main")
+    with Client(site.public) as client:
+        client.path = site.path("/echo", "main")
+        response = trickle(client, 50, 0.1, 30)
+        assert response and response.status == 200
+    assert metrics.timeouts("body") == 0
