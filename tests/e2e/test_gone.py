@@ -52,7 +52,7 @@ def reset(client):
 
 
 def test_upload_whose_client_has_gone_frees_what_it_held(site, deaf):
-    """Its origin reads nothing, so the entry does not read either: the reset is seen all the same, and nothing waits for it."""
+    """Its origin reads nothing, so the entry does not either: the reset is seen all the same, and nothing waits."""
     site.tunneld()
     entry = site.proxyentry(*PATIENT)
     client = site.tunnelc(deaf.target, *PATIENT, "--drain-timeout", "120", session="main")
