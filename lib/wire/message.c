@@ -19,6 +19,7 @@ static const message_field fields[] = {
     FIELD(HEARTBEAT, REQUESTS, U64, false, requests),
     FIELD(HEARTBEAT, BYTES_IN, U64, false, bytes_in),
     FIELD(HEARTBEAT, BYTES_OUT, U64, false, bytes_out),
+    FIELD(HEARTBEAT, PARK, U64, false, park),
     FIELD(LEASE, SEQ, U64, true, seq),
     FIELD(LEASE, LEASE_SECONDS, U64, true, lease_seconds),
     FIELD(TICKET, TICKET, TEXT, true, ticket),
@@ -30,6 +31,8 @@ static const message_field fields[] = {
     FIELD(REVOKE, TICKET_ID, TEXT, false, ticket_id),
     FIELD(REVOKE, ISSUED_BEFORE, U64, false, issued_before),
     FIELD(KEYS, JWKS, TEXT, true, jwks),
+    FIELD(PARK, RETURN_SECONDS, U64, true, return_seconds),
+    FIELD(PARK, LEASE_SECONDS, U64, true, lease_seconds),
 };
 
 static const message_field *find_field(uint64_t type, uint64_t key) {

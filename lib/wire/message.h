@@ -12,14 +12,15 @@
 
 /* Frame types: from the range of capsule types that are nobody's. */
 typedef enum t2_message_type {
-  T2_MSG_HEARTBEAT = 0x74320001, /* up: seq, active, requests, bytes_in, bytes_out (reports) */
+  T2_MSG_HEARTBEAT = 0x74320001, /* up: seq, active, requests, bytes_in, bytes_out (reports), park */
   T2_MSG_LEASE = 0x74320002,     /* down: seq (of the heartbeat answered), lease_seconds */
   T2_MSG_TICKET = 0x74320003,    /* down: ticket, expires_at */
   T2_MSG_ENTRIES = 0x74320004,   /* down: entry fields, repeated: the whole list */
   T2_MSG_DRAIN = 0x74320005,     /* down: reason */
   T2_MSG_REVOKE =
       0x74320006, /* down: session, reason, ticket_id (absent: all of the session's), issued_before */
-  T2_MSG_KEYS = 0x74320007 /* down: jwks */
+  T2_MSG_KEYS = 0x74320007, /* down: jwks */
+  T2_MSG_PARK = 0x74320008  /* down: return_seconds, lease_seconds */
 } t2_message_type;
 
 /* Keys of the fields. */
@@ -39,8 +40,17 @@ typedef enum t2_message_key {
   T2_KEY_REASON = 13,
   T2_KEY_JWKS = 14,
   T2_KEY_TICKET_ID = 15,
-  T2_KEY_ISSUED_BEFORE = 16 /* seconds since 1970: tickets issued before it are void */
+  T2_KEY_ISSUED_BEFORE = 16, /* seconds since 1970: tickets issued before it are void */
+  T2_KEY_PARK = 17,          /* a t2_message_park */
+  T2_KEY_RETURN_SECONDS = 18
 } t2_message_key;
+
+/* What a client says of T2_MSG_PARK in a heartbeat. */
+typedef enum t2_message_park {
+  T2_PARK_NEVER = 0,
+  T2_PARK_CAN = 1, /* it understands it */
+  T2_PARK_WAS = 2  /* likewise, and was parked until it opened this channel */
+} t2_message_park;
 
 /* One of T2_MSG_ENTRIES. */
 typedef struct t2_message_entry {
@@ -48,12 +58,12 @@ typedef struct t2_message_entry {
 } t2_message_entry;
 
 /* One message, decoded; slices point into the frame. Fields that a type does not have are zero. Required are:
- * seq in heartbeat and lease, lease_seconds, ticket, expires_at, session, jwks, and both fields of an entry;
- * a text that is empty counts as absent. */
+ * seq in heartbeat and lease, lease_seconds, return_seconds, ticket, expires_at, session, jwks, and both
+ * fields of an entry; a text that is empty counts as absent. */
 typedef struct t2_message {
   uint64_t type;
   uint64_t seq, active, requests, bytes_in, bytes_out;
-  uint64_t lease_seconds, expires_at, issued_before;
+  uint64_t lease_seconds, expires_at, issued_before, park, return_seconds;
   t2_str ticket, session, reason, jwks, ticket_id;
   t2_message_entry entries[T2_MESSAGE_ENTRIES_MAX];
   size_t entry_count;

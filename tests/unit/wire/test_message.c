@@ -10,7 +10,8 @@ static const t2_message complete[] = {
      .active = 2,
      .requests = 300,
      .bytes_in = 70000,
-     .bytes_out = T2_VARINT_MAX},
+     .bytes_out = T2_VARINT_MAX,
+     .park = T2_PARK_WAS},
     {.type = T2_MSG_LEASE, .seq = 9, .lease_seconds = 30},
     {.type = T2_MSG_TICKET, .ticket = {"a.b.c", 5}, .expires_at = 1700000000},
     {.type = T2_MSG_ENTRIES,
@@ -26,6 +27,7 @@ static const t2_message complete[] = {
      .issued_before = 1700000001},
     {.type = T2_MSG_REVOKE, .session = {"shop", 4}},
     {.type = T2_MSG_KEYS, .jwks = {"{\"keys\":[]}", 11}},
+    {.type = T2_MSG_PARK, .return_seconds = 60, .lease_seconds = 180},
 };
 
 static void assert_same_text(t2_str a, t2_str b) {
@@ -37,6 +39,7 @@ static void assert_same(const t2_message *a, const t2_message *b) {
   assert_true(a->bytes_in == b->bytes_in && a->bytes_out == b->bytes_out);
   assert_true(a->lease_seconds == b->lease_seconds && a->expires_at == b->expires_at);
   assert_true(a->issued_before == b->issued_before);
+  assert_true(a->park == b->park && a->return_seconds == b->return_seconds);
   assert_same_text(a->ticket, b->ticket);
   assert_same_text(a->session, b->session);
   assert_same_text(a->reason, b->reason);
@@ -93,10 +96,10 @@ static void test_a_heartbeat_has_the_bytes_of_the_protocol(void **state) {
 }
 
 static void test_known_types_are_these_and_no_others(void **state) {
-  for (uint64_t type = 0x74320001; type <= 0x74320007; type++)
+  for (uint64_t type = 0x74320001; type <= 0x74320008; type++)
     assert_true(t2_message_known(type, NULL));
   assert_false(t2_message_known(0x74320000, NULL));
-  assert_false(t2_message_known(0x74320008, NULL));
+  assert_false(t2_message_known(0x74320009, NULL));
   assert_false(t2_message_known(0, NULL));
   assert_false(t2_message_known(T2_VARINT_MAX, NULL));
 }
@@ -104,7 +107,7 @@ static void test_known_types_are_these_and_no_others(void **state) {
 static void test_what_cannot_be_said_is_not_encoded(void **state) {
   const t2_message bad[] = {
       {.type = 0},
-      {.type = 0x74320008, .seq = 1},
+      {.type = 0x74320009, .seq = 1},
       {.type = T2_MSG_TICKET, .expires_at = 1},
       {.type = T2_MSG_REVOKE},
       {.type = T2_MSG_KEYS},
@@ -155,7 +158,7 @@ static int decode(uint64_t type, t2_str value, t2_message *message) {
 static void test_unknown_types_are_told_and_unknown_keys_skipped(void **state) {
   t2_message m;
 
-  assert_int_equal(decode(0x74320008, T2_STR("\x01\x01\x05"), &m), T2_ERR_UNSUPPORTED);
+  assert_int_equal(decode(0x74320009, T2_STR("\x01\x01\x05"), &m), T2_ERR_UNSUPPORTED);
   assert_int_equal(decode(0, T2_STR("junk"), &m), T2_ERR_UNSUPPORTED);
   assert_int_equal(decode(T2_MSG_LEASE, T2_STR("\x3f\x02hi\x01\x01\x05\x06\x01\x1e\x40\x40\x00"), &m), 0);
   assert_int_equal(m.seq, 5);
@@ -170,31 +173,34 @@ static void test_broken_messages_are_refused(void **state) {
     uint64_t type;
     t2_str value;
   } cases[] = {
-      {T2_MSG_HEARTBEAT, T2_STR("")},                                  /* seq is missing */
-      {T2_MSG_HEARTBEAT, T2_STR("\x02\x01\x05")},                      /* likewise */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x01\x01\x05")},          /* twice */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x00")},                          /* no varint */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x40")},                      /* a cut varint */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x02\x05\x05")},                  /* more than a varint */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x02")},                  /* a cut field */
-      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x02\x05\x01")},          /* likewise */
-      {T2_MSG_LEASE, T2_STR("\x01\x01\x05")},                          /* lease_seconds is missing */
-      {T2_MSG_LEASE, T2_STR("\x06\x01\x05")},                          /* seq is missing */
-      {T2_MSG_TICKET, T2_STR("\x07\x01t")},                            /* expires_at is missing */
-      {T2_MSG_TICKET, T2_STR("\x08\x01\x05")},                         /* ticket is missing */
-      {T2_MSG_TICKET, T2_STR("\x07\x00\x08\x01\x05")},                 /* ticket is empty */
-      {T2_MSG_TICKET, T2_STR("\x07\x01t\x07\x01t\x08\x01\x05")},       /* twice */
-      {T2_MSG_DRAIN, T2_STR("\x0d\x00\x0d\x00")},                      /* twice, though empty */
-      {T2_MSG_REVOKE, T2_STR("\x0d\x01r")},                            /* session is missing */
-      {T2_MSG_REVOKE, T2_STR("\x0c\x00")},                             /* session is empty */
-      {T2_MSG_KEYS, T2_STR("")},                                       /* jwks is missing */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x00")},                            /* an entry of nothing */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x03\x0a\x01i")},                   /* without uplink */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x03\x0b\x01u")},                   /* without id */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x05\x0a\x00\x0b\x01u")},           /* with an empty id */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x05\x0a\x01i\x0b\x00")},           /* with an empty uplink */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x09\x0a\x01i\x0b\x01u\x0a\x01i")}, /* with two ids */
-      {T2_MSG_ENTRIES, T2_STR("\x09\x07\x0a\x01i\x0b\x01u\x0a")},      /* cut inside */
+      {T2_MSG_HEARTBEAT, T2_STR("")},                                     /* seq is missing */
+      {T2_MSG_HEARTBEAT, T2_STR("\x02\x01\x05")},                         /* likewise */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x01\x01\x05")},             /* twice */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x00")},                             /* no varint */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x40")},                         /* a cut varint */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x02\x05\x05")},                     /* more than a varint */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x02")},                     /* a cut field */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x02\x05\x01")},             /* likewise */
+      {T2_MSG_LEASE, T2_STR("\x01\x01\x05")},                             /* lease_seconds is missing */
+      {T2_MSG_LEASE, T2_STR("\x06\x01\x05")},                             /* seq is missing */
+      {T2_MSG_TICKET, T2_STR("\x07\x01t")},                               /* expires_at is missing */
+      {T2_MSG_TICKET, T2_STR("\x08\x01\x05")},                            /* ticket is missing */
+      {T2_MSG_TICKET, T2_STR("\x07\x00\x08\x01\x05")},                    /* ticket is empty */
+      {T2_MSG_TICKET, T2_STR("\x07\x01t\x07\x01t\x08\x01\x05")},          /* twice */
+      {T2_MSG_DRAIN, T2_STR("\x0d\x00\x0d\x00")},                         /* twice, though empty */
+      {T2_MSG_REVOKE, T2_STR("\x0d\x01r")},                               /* session is missing */
+      {T2_MSG_REVOKE, T2_STR("\x0c\x00")},                                /* session is empty */
+      {T2_MSG_KEYS, T2_STR("")},                                          /* jwks is missing */
+      {T2_MSG_PARK, T2_STR("\x12\x01\x3c")},                              /* lease_seconds is missing */
+      {T2_MSG_PARK, T2_STR("\x06\x01\x3c")},                              /* return_seconds is missing */
+      {T2_MSG_HEARTBEAT, T2_STR("\x01\x01\x05\x11\x01\x01\x11\x01\x01")}, /* park twice */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x00")},                               /* an entry of nothing */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x03\x0a\x01i")},                      /* without uplink */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x03\x0b\x01u")},                      /* without id */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x05\x0a\x00\x0b\x01u")},              /* with an empty id */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x05\x0a\x01i\x0b\x00")},              /* with an empty uplink */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x09\x0a\x01i\x0b\x01u\x0a\x01i")},    /* with two ids */
+      {T2_MSG_ENTRIES, T2_STR("\x09\x07\x0a\x01i\x0b\x01u\x0a")},         /* cut inside */
   };
 
   for (size_t i = 0; i < T2_COUNT_OF(cases); i++) {
