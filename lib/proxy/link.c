@@ -5,6 +5,7 @@
 #include <net/dialer.h>
 #include <proxy/fetch.h>
 #include <proxy/link.h>
+#include <proxy/park.h>
 #include <proxy/refusal.h>
 #include <stdio.h>
 #include <tunnel2/error.h>
@@ -25,6 +26,8 @@ typedef enum link_state {
   LINK_UP,
   LINK_ENDING,
   LINK_WAITING,
+  LINK_PARKING,
+  LINK_PARKED,
   LINK_CLOSING
 } link_state;
 
@@ -38,14 +41,19 @@ struct t2_link {
   t2_h2_conn *h2; /* until its on_close */
   t2_fetch *fetch;
   t2_channel *channel;
-  t2_timer timer; /* WAITING: the next attempt; OPENING: how long it may take; UP: the next heartbeat */
+  /* WAITING: the next attempt; PARKED: the return; OPENING: how long it may take; UP: the next heartbeat */
+  t2_timer timer;
   t2_backoff backoff;
   uint64_t seq, answered; /* of heartbeats */
   const char *watched;    /* t2_link_watch; NULL: no */
   bool turning;           /* from one purpose to the other: dials again without a word */
   bool again;             /* register as soon as there is room for a request */
-  bool registered;        /* on this connection */
+  bool registered;        /* on this connection, or before it was parked */
   bool skewed;            /* its clock and the one here disagree, which has been said */
+  t2_park park;
+  uint64_t park_seconds,
+      park_lease; /* what it was told, to be done when no request is under way; 0: nothing */
+  bool away;      /* t2_link_is_away */
   /* Why the connection is being closed. */
   int error, status;
   uint64_t retry_after_ms;
@@ -71,6 +79,7 @@ static void drop_requests(t2_link *link) {
   if (link->channel) t2_channel_close(link->channel);
   link->channel = NULL;
   link->again = false;
+  link->park_seconds = 0;
 }
 
 static void wait_and_retry(t2_link *link) {
@@ -83,7 +92,7 @@ static void wait_and_retry(t2_link *link) {
       .was_up = link->registered,
   };
   link->state = LINK_WAITING;
-  link->registered = false;
+  link->registered = link->away = false;
   t2_loop_timer_start(link->loop, &link->timer, link->turning ? 0 : loss.delay_ms);
   if (link->watched || link->turning) return;
   link->ops.on_lost(link, &loss, link->user);
@@ -99,7 +108,9 @@ static void note(t2_link *link, int err, int status, const char *reason) {
 
 /* Ends what there is of a connection; the rest comes when it has closed. */
 static void lose(t2_link *link, int err, int status, const char *reason) {
-  if (link->state == LINK_CLOSING || link->state == LINK_ENDING || link->state == LINK_WAITING) return;
+  if (link->state == LINK_CLOSING || link->state == LINK_ENDING || link->state == LINK_WAITING ||
+      link->state == LINK_PARKING || link->state == LINK_PARKED)
+    return;
   note(link, err, status, reason);
   t2_loop_timer_stop(link->loop, &link->timer);
   drop_requests(link);
@@ -117,6 +128,11 @@ static void gone(t2_link *link) {
   t2_loop_reap(link->loop, &link->reapable, free_link);
 }
 
+static void stay_parked(t2_link *link) {
+  if (link->state == LINK_PARKED)
+    t2_loop_timer_start(link->loop, &link->timer, t2_park_left(&link->park, t2_loop_now(link->loop)));
+}
+
 static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user) {
   t2_link *link = user;
   link->h2 = NULL;
@@ -124,15 +140,48 @@ static void on_h2_close(t2_h2_conn *h2, int err, const char *detail, void *user)
     gone(link);
   } else if (link->state == LINK_ENDING) {
     wait_and_retry(link);
+  } else if (link->state == LINK_PARKING) {
+    link->state = LINK_PARKED;
+    stay_parked(link);
   } else {
     lose(link, err ? err : T2_ERR_CLOSED, 0, detail);
   }
+}
+
+/* ---- Parked ---- */
+
+/* The connection is closed under the channel, as in t2_link_rest: this is no leave. */
+static void park_if_idle(t2_link *link) {
+  uint64_t now = t2_loop_now(link->loop), seconds = link->park_seconds;
+  if (seconds == 0 || link->state != LINK_UP || link->fetch || link->again) return;
+  link->park_seconds = 0;
+  if (!t2_park_begin(&link->park, now, seconds, link->park_lease)) return;
+  t2_log_at(&link->loop->log, DEBUG, "link", "parked: back in %llu ms",
+            (unsigned long long)t2_park_left(&link->park, now));
+  link->state = LINK_PARKING;
+  link->away = true;
+  t2_loop_timer_stop(link->loop, &link->timer);
+  t2_h2_conn_close(link->h2, T2_ERR_CLOSED);
+}
+
+/* Before it is known that what was parked is still registered, there is nothing to park. */
+static void on_park(t2_link *link, const t2_message *message) {
+  if (!link->options.parks || link->away) return;
+  link->park_seconds = message->return_seconds;
+  link->park_lease = message->lease_seconds;
+  park_if_idle(link);
+}
+
+static void come_back(t2_link *link) {
+  t2_park_return(&link->park, t2_loop_now(link->loop));
+  dial(link);
 }
 
 /* ---- The channel ---- */
 
 static void beat(t2_link *link) {
   t2_message message = {.type = T2_MSG_HEARTBEAT, .seq = ++link->seq};
+  if (link->options.parks) message.park = link->away ? T2_PARK_WAS : T2_PARK_CAN;
   if (link->seq - link->answered > UNANSWERED_MAX) {
     lose(link, T2_ERR_TIMEOUT, 0, "the control plane does not answer heartbeats");
     return;
@@ -151,6 +200,8 @@ static void on_timer(t2_timer *timer) {
   t2_link *link = T2_CONTAINER_OF(timer, t2_link, timer);
   if (link->state == LINK_WAITING)
     dial(link);
+  else if (link->state == LINK_PARKED)
+    come_back(link);
   else if (link->state == LINK_OPENING)
     lose(link, T2_ERR_TIMEOUT, 0, "the control plane did not open the channel");
   else if (link->state == LINK_UP)
@@ -172,6 +223,9 @@ static void on_lease(t2_link *link, const t2_message *message) {
   if (message->seq > link->answered && message->seq <= link->seq) link->answered = message->seq;
   if (message->lease_seconds > 0 && message->lease_seconds <= 86400)
     link->grant.lease_seconds = (unsigned)message->lease_seconds;
+  if (!link->away) return;
+  link->away = false;
+  link->ops.on_back(link, link->user);
 }
 
 static void on_channel_message(t2_channel *channel, const t2_message *message, void *user) {
@@ -181,14 +235,25 @@ static void on_channel_message(t2_channel *channel, const t2_message *message, v
     on_lease(link, message);
   else if (message->type == T2_MSG_DRAIN)
     lose(link, T2_ERR_UNAVAILABLE, 0, "the control plane is draining");
+  else if (message->type == T2_MSG_PARK)
+    on_park(link, message);
   else
     link->ops.on_message(link, message, link->user);
 }
+
+static void request_registration(t2_link *link);
 
 static void on_channel_close(t2_channel *channel, int err, int status, void *user) {
   t2_link *link = user;
   char reason[64];
   link->channel = NULL;
+  if (status == 404 && link->away && link->state == LINK_OPENING) {
+    link->away = false;
+    link->state = LINK_REGISTERING;
+    t2_loop_timer_stop(link->loop, &link->timer);
+    request_registration(link);
+    return;
+  }
   snprintf(reason, sizeof(reason), "the control plane refused the channel with %d", status);
   lose(link, err ? err : T2_ERR_CLOSED, status, status ? reason : "the control channel was closed");
 }
@@ -216,7 +281,7 @@ static void open_channel(t2_link *link) {
   t2_loop_timer_start(link->loop, &link->timer, REQUEST_TIMEOUT_MS);
   if (err == 0) err = t2_channel_open(&link->channel, link->h2, &head, &channel_ops, link);
   t2_head_fini(&head);
-  if (err) lose(link, err, 0, NULL);
+  if (err && err != T2_ERR_UNAVAILABLE) lose(link, err, 0, NULL); /* else: on_capacity, within the time */
 }
 
 static void on_refused(t2_link *link, int status, const t2_head *head, t2_str body) {
@@ -272,6 +337,7 @@ static void on_answer(t2_fetch *fetch, int err, int status, const t2_head *head,
     on_accepted(link, body);
   else
     on_refused(link, status, head, body);
+  park_if_idle(link);
 }
 
 static void request_registration(t2_link *link) {
@@ -302,6 +368,7 @@ static void request_registration(t2_link *link) {
 static void on_capacity(t2_h2_conn *h2, void *user) {
   t2_link *link = user;
   if (link->again && !link->fetch) request_registration(link);
+  if (link->state == LINK_OPENING && !link->channel) open_channel(link);
 }
 
 static void on_going(t2_h2_conn *h2, void *user) {
@@ -342,8 +409,11 @@ static void on_dialled(t2_dial *dial_, int err, t2_conn *conn, const char *detai
     watch(link);
     return;
   }
-  link->state = LINK_REGISTERING;
-  request_registration(link);
+  link->state = link->away ? LINK_OPENING : LINK_REGISTERING;
+  if (link->away)
+    open_channel(link);
+  else
+    request_registration(link);
 }
 
 static void dial(t2_link *link) {
@@ -413,6 +483,20 @@ void t2_link_watch(t2_link *link, const char *path) {
   if (link->state == LINK_CLOSING || link->state == LINK_IDLE) return;
   link->watched = path;
   turn(link);
+}
+
+bool t2_link_is_away(const t2_link *link) {
+  return link->away && link->state != LINK_CLOSING;
+}
+
+void t2_link_hurry(t2_link *link, uint64_t within_ms) {
+  t2_park_hurry(&link->park, t2_loop_now(link->loop), within_ms);
+  stay_parked(link);
+}
+
+void t2_link_calm(t2_link *link) {
+  t2_park_calm(&link->park);
+  stay_parked(link);
 }
 
 bool t2_link_registering(const t2_link *link) {

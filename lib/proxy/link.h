@@ -7,8 +7,12 @@
  *                     │                          ▼
  *                  WAITING ◀──has closed── ENDING            any ──t2_link_close──▶ CLOSING ──▶ on_gone
  *
+ *   UP ──PARK──▶ PARKING ──has closed──▶ PARKED ──in time, or needed──▶ DIALLING ──▶ OPENING ──200──▶ UP
+ *                                                                        the first LEASE: on_back ◀───┘
+ *
  * Whatever ends the channel ends the connection, and the next one registers again. What is registered, and
- * what the answer says, is the owner's business.
+ * what the answer says, is the owner's business. A link that is parked is not lost: it opens the channel of
+ * what it has registered already, and registers only when that is not there any more (404).
  */
 #ifndef T2_PROXY_LINK_H
 #define T2_PROXY_LINK_H
@@ -30,6 +34,7 @@ typedef struct t2_link_options {
   const char *path;  /* what registrations are posted to: "/v1/sessions" */
   const char *what;  /* what is registered, for reasons: "session" */
   uint64_t retry_min_ms, retry_max_ms;
+  bool parks; /* it may be told to come back later */
 } t2_link_options;
 
 /* What the answer to a registration said. */
@@ -62,6 +67,8 @@ typedef struct t2_link_ops {
   void (*on_report)(t2_link *link, t2_message *heartbeat, void *user);
   /* What t2_link_delete asked for was done, or could not be. May be NULL where that is not called. */
   void (*on_deleted)(t2_link *link, void *user);
+  /* What was parked is back, and still registered. May be NULL where it never parks. */
+  void (*on_back)(t2_link *link, void *user);
   /* The last call, after t2_link_close; freed later. */
   void (*on_gone)(t2_link *link, void *user);
 } t2_link_ops;
@@ -84,6 +91,13 @@ void t2_link_register(t2_link *link);
 bool t2_link_registering(const t2_link *link);
 /* Registered, and the channel open or opening. */
 bool t2_link_is_up(const t2_link *link);
+/* From when it is parked until it is lost, or on_back or on_registered comes. */
+bool t2_link_is_away(const t2_link *link);
+/* One that is away is needed: it comes back at once (0), or some time within within_ms, though not more than
+ * once a second. */
+void t2_link_hurry(t2_link *link, uint64_t within_ms);
+/* What it was to hurry for within some time has come about without it. */
+void t2_link_calm(t2_link *link);
 /* DELETE path: on_deleted comes, within timeout_ms, or on_lost when the link is lost meanwhile; or false when
  * there is no way to ask, and it does not come. */
 bool t2_link_delete(t2_link *link, const char *path, uint64_t timeout_ms);
