@@ -92,6 +92,8 @@ static const t2_metric control_table[] = {
     C(GAUGE, "connections", connections, "Connections that are open."),
     C(GAUGE, "requests_active", requests_active, "Requests to the API under way; a channel is one."),
     C(GAUGE, "keys", keys, "Public keys that tickets are good by."),
+    C(GAUGE, "parked", parked, "Clients of sessions that are parked."),
+    C(COUNTER, "parkings_total", parkings, "Times that one was parked."),
     C(COUNTER, "requests_total", requests, "Requests to the API."),
     C(COUNTER, "requests_failed_total", requests_failed, "Those that ended before their answer."),
 };

@@ -162,6 +162,7 @@ int main(int argc, char **argv) {
       {"lease-seconds", T2_CLI_NUMBER, &o->lease_seconds, "SECONDS", "unheard of for so long (30)", 1, 86400},
       {"ticket-seconds", T2_CLI_NUMBER, &o->ticket_seconds, "SECONDS", "good for so long (3600)", 1, 2592000},
       {"key-rotation", T2_CLI_NUMBER, &o->key_rotation_seconds, "SECONDS", "period (0: when asked)", 0, 0},
+      {"park-above", T2_CLI_NUMBER, &o->park_above, "N", "channels before quiet ones are parked (128)", 0, 0},
       {"entry", T2_CLI_FLAG, &p.with_entry, NULL, "run an entry as well; what follows is for it", 0, 0},
   };
   const size_t n = sizeof(own) / sizeof(own[0]) + T2_APP_HANDOVER_ROWS;

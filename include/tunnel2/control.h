@@ -73,6 +73,8 @@ typedef struct t2_control_options {
   t2_control_event_cb on_event;    /* may be NULL */
   void *user;                      /* given to on_event */
   const char *tls_min; /* the oldest version of TLS that is taken, as t2_entry_options has it; "1.2" */
+  uint32_t park_above; /* sessions' control channels above it that are quiet are closed for a while, of
+                          clients that know of it (docs/PROTOCOL.md, 6.4); 128. 0: none ever */
 } t2_control_options;
 
 /* Sets every option to its default. */
@@ -116,6 +118,8 @@ typedef struct t2_control_stats {
   uint64_t requests_active;  /* being answered now; an open channel is one */
   uint64_t requests_failed;  /* that ended before their answer had */
   uint64_t keys;             /* public keys that tickets are good by; the newest signs */
+  uint64_t parked;           /* sessions' clients that are parked now: without a channel, but registered */
+  uint64_t parkings;         /* times that one was; since the start */
 } t2_control_stats;
 
 /* Fills as much of *stats as stats->size says there is. */

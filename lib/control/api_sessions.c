@@ -241,11 +241,11 @@ void t2_api_end_session(const t2_api_call *api) {
 static void put_session(t2_buf *out, const t2_session *session) {
   t2_buf_printf(out,
                 "{\"session\":\"%s\",\"owner\":\"%s\",\"kind\":\"%s\",\"created_at\":%lld,\"channels\":%u,"
-                "\"active\":%llu,\"requests\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu}",
+                "\"parked\":%u,\"active\":%llu,\"requests\":%llu,\"bytes_in\":%llu,\"bytes_out\":%llu}",
                 session->id, session->owner->name, t2_kind_name(session->kind),
-                (long long)session->created_at, session->channel_count, (unsigned long long)session->active,
-                (unsigned long long)session->requests, (unsigned long long)session->bytes_in,
-                (unsigned long long)session->bytes_out);
+                (long long)session->created_at, session->channel_count, session->parked,
+                (unsigned long long)session->now.active, (unsigned long long)session->now.requests,
+                (unsigned long long)session->now.bytes_in, (unsigned long long)session->now.bytes_out);
 }
 
 void t2_api_list_sessions(const t2_api_call *api) {
@@ -276,9 +276,12 @@ void t2_api_list_sessions(const t2_api_call *api) {
 void t2_api_open_session(t2_control *control, const t2_server_request *request, const t2_token *who,
                          t2_str id) {
   t2_session *session = t2_store_session(&control->store, id);
+  const t2_session *removed = session ? NULL : t2_store_removed(&control->store, id);
 
   if (control->state != T2_CONTROL_STATE_RUNNING)
     t2_api_refuse(request, 503, "the control plane is draining");
+  else if (removed && strcmp(removed->owner->name, who->owner) == 0)
+    t2_channels_tell_removed(&control->channels, request, removed);
   else if (!session)
     t2_api_refuse(request, 404, "there is no such session: it has to be registered again");
   else if (strcmp(session->owner->name, who->owner) != 0)

@@ -14,11 +14,6 @@
 /* What a channel is still to be told. */
 enum { DUE_KEYS = 1, DUE_REVOCATIONS = 2, DUE_TICKET = 4, DUE_ENTRIES = 8 };
 
-/* The last heartbeat's. */
-typedef struct report {
-  uint64_t active, requests, bytes_in, bytes_out;
-} report;
-
 /* One channel, with what it belongs to: a session, an entry, or neither (a watcher). */
 typedef struct member {
   t2_list node;  /* in the session's channels */
@@ -31,10 +26,13 @@ typedef struct member {
   unsigned due;
   uint64_t round;      /* the last one it was served in */
   bool told;           /* of entries, at all */
+  bool beaten;         /* a heartbeat has come */
+  bool parks;          /* it has said that it can be parked */
   uint64_t told_mark;  /* of the list it was told last */
   uint64_t revocation; /* the last it was told of */
   uint64_t stalled_ms; /* since when it takes nothing; 0: it does */
-  report last;
+  t2_report last;      /* the last heartbeat's */
+  t2_parkable parkable;
   t2_timer renewal; /* of the session's ticket */
   t2_reapable reapable;
 } member;
@@ -56,17 +54,17 @@ static const char *name_of(const member *m) {
 }
 
 /* A session's reports are the sums over its channels. */
-static void take_session_report(member *m, const report *now) {
-  t2_session *session = m->session;
+static void take_session_report(member *m, const t2_report *now) {
+  t2_report *sum = &m->session->now;
 
-  session->active += now->active - m->last.active;
-  session->requests += now->requests - m->last.requests;
-  session->bytes_in += now->bytes_in - m->last.bytes_in;
-  session->bytes_out += now->bytes_out - m->last.bytes_out;
+  sum->active += now->active - m->last.active;
+  sum->requests += now->requests - m->last.requests;
+  sum->bytes_in += now->bytes_in - m->last.bytes_in;
+  sum->bytes_out += now->bytes_out - m->last.bytes_out;
   m->last = *now;
 }
 
-static void take_entry_report(member *m, const report *now) {
+static void take_entry_report(member *m, const t2_report *now) {
   t2_store_entry *entry = m->entry;
 
   entry->active = now->active;
@@ -77,9 +75,10 @@ static void take_entry_report(member *m, const report *now) {
 
 /* Takes it out of everything; it is freed later, since this may be deep inside of sending to it. */
 static void detach(member *m) {
-  const report none = {0};
+  const t2_report none = {0};
 
   if (m->session) {
+    t2_parking_closed(&m->channels->parking, &m->parkable);
     take_session_report(m, &none);
     m->session->channel_count--;
     m->channels->session_count--;
@@ -193,9 +192,14 @@ static void serve_entry(member *m) {
   if (m->due & DUE_REVOCATIONS && send_revocations(m) == T2_ERR_LIMIT) wait_or_close(m);
 }
 
+/* At half the life of the session's newest ticket. */
 static void start_renewal(member *m) {
-  t2_loop_timer_start(m->channels->loop, &m->renewal,
-                      m->channels->store->limits.ticket_seconds * 1000ull / 2);
+  const t2_channels *channels = m->channels;
+  int64_t half_ms = (int64_t)channels->store->limits.ticket_seconds * 500;
+  int64_t age_ms = (t2_channels_now(channels).wall - m->session->last_issued) * 1000;
+  int64_t left_ms = age_ms < 0 ? half_ms : age_ms > half_ms ? 0 : half_ms - age_ms;
+
+  t2_loop_timer_start(channels->loop, &m->renewal, (uint64_t)left_ms);
 }
 
 static int send_ticket(member *m, const t2_entry_list *list) {
@@ -237,14 +241,13 @@ static void serve_session(member *m) {
 
   m->due = 0;
   t2_entry_list_of(m->channels->store, t2_str_c(m->session->id), &list);
-  if (due & DUE_ENTRIES && m->told) {
-    if (m->told_mark == list.mark)
-      due &= ~(unsigned)DUE_ENTRIES;
-    else if (list.n)
-      due |= DUE_TICKET;
-  }
+  if (due & DUE_ENTRIES && m->told && m->told_mark == list.mark) due &= ~(unsigned)DUE_ENTRIES;
+  /* They may have changed while it was parked. */
+  uint64_t known = m->told ? m->told_mark : m->session->told_mark;
+  if (due & DUE_ENTRIES && list.n && known != list.mark) due |= DUE_TICKET;
   if (due & DUE_TICKET && send_ticket(m, &list)) return;
   if (due & DUE_ENTRIES) send_entries(m, &list);
+  if (m->channel && m->parks) t2_parking_quiet(&m->channels->parking, &m->parkable);
 }
 
 /* ---- The queue ---- */
@@ -283,26 +286,81 @@ static uint64_t bounded(uint64_t reported) {
   return reported < REPORT_MAX ? reported : REPORT_MAX;
 }
 
+/* The first heartbeat says whether it was parked, and any whether it can be. One that was told to go has its
+ * longer lease, and is not asked any more. */
+static void take_session_heartbeat(member *m, const t2_message *message, const t2_report *reported) {
+  t2_channels *channels = m->channels;
+  t2_moment now = t2_channels_now(channels);
+
+  if (m->parkable.told) return;
+  if (!m->beaten && message->park == T2_PARK_WAS)
+    m->last = t2_store_unpark(channels->store, m->session, reported, now);
+  else
+    t2_store_renew(channels->store, m->session, now);
+  m->beaten = true;
+  take_session_report(m, reported);
+  if (m->parks || message->park == T2_PARK_NEVER || channels->return_seconds == 0) return;
+  m->parks = true;
+  m->parkable.again = message->park == T2_PARK_WAS;
+  t2_parking_quiet(&channels->parking, &m->parkable);
+}
+
 static void on_message(t2_channel *channel, const t2_message *message, void *user) {
   member *m = user;
   t2_store *store = m->channels->store;
-  t2_moment now = t2_channels_now(m->channels);
-  report reported = {bounded(message->active), bounded(message->requests), bounded(message->bytes_in),
-                     bounded(message->bytes_out)};
+  t2_report reported = {bounded(message->active), bounded(message->requests), bounded(message->bytes_in),
+                        bounded(message->bytes_out)};
   t2_message lease = {
       .type = T2_MSG_LEASE, .seq = message->seq, .lease_seconds = store->limits.lease_ms / 1000};
 
   (void)channel;
   if (message->type != T2_MSG_HEARTBEAT) return;
   if (m->session) {
-    t2_store_renew(store, m->session, now);
-    take_session_report(m, &reported);
+    take_session_heartbeat(m, message, &reported);
   } else if (m->entry) {
-    t2_store_entry_renew(store, m->entry, now);
+    t2_store_entry_renew(store, m->entry, t2_channels_now(m->channels));
     take_entry_report(m, &reported);
   }
   (void)send_or_close(m, &lease);
 }
+
+/* ---- Parking ---- */
+
+/* From here on its numbers are those of a parked client. */
+static void park(t2_parkable *parkable, void *user) {
+  member *m = T2_CONTAINER_OF(parkable, member, parkable);
+  const t2_channels *channels = user;
+  const t2_store *store = channels->store;
+  const t2_report none = {0}, last = m->last;
+  t2_message message = {.type = T2_MSG_PARK,
+                        .return_seconds = channels->return_seconds,
+                        .lease_seconds = store->limits.parked_ms / 1000};
+
+  take_session_report(m, &none);
+  t2_store_park(channels->store, m->session, &last, t2_channels_now(channels));
+  (void)send_or_close(m, &message);
+}
+
+/* It has gone for good, or has not gone at all: either way it does not come back as one that was parked. */
+static void unpark(member *m) {
+  const t2_report none = {0};
+
+  (void)t2_store_unpark(m->channels->store, m->session, &none, t2_channels_now(m->channels));
+}
+
+static void cut(t2_parkable *parkable, void *user) {
+  member *m = T2_CONTAINER_OF(parkable, member, parkable);
+  const t2_channels *channels = user;
+
+  t2_log_at(&channels->loop->log, WARN, "control", "the channel of %s is closed: it does not park",
+            m->session->id);
+  unpark(m);
+  close_member(m);
+}
+
+static const t2_parking_ops parking_ops = {.park = park, .cut = cut};
+
+/* ---- Who takes leave, and comes ---- */
 
 static void tell_left(t2_channels *channels, bool session, const char *id, const char *owner) {
   t2_log_at(&channels->loop->log, INFO, "control", "%s %s has taken leave", session ? "session" : "entry",
@@ -337,11 +395,12 @@ static void on_close(t2_channel *channel, int err, int status, void *user) {
   (void)status;
   t2_log_at(&m->channels->loop->log, DEBUG, "control", "the channel of %s was closed: %s", name_of(m),
             t2_strerror(err));
+  if (m->parkable.told && err == T2_ERR_CANCELLED) unpark(m);
   detach(m);
   /* Whose last channel was reset with CANCEL has taken leave: its lease is not waited for. A connection that
    * was lost says nothing of the kind. */
   if (err != T2_ERR_CANCELLED) return;
-  if (session && session->channel_count == 0)
+  if (session && session->channel_count == 0 && session->parked == 0)
     session_leaves(m->channels, session);
   else if (entry)
     entry_leaves(m->channels, entry);
@@ -384,11 +443,33 @@ void t2_channels_open_session(t2_channels *channels, const t2_server_request *re
   if (!m) return;
   m->session = session;
   session->channel_count++;
+  t2_parking_opened(&channels->parking, &m->parkable);
   t2_list_push_back(&session->channels, &m->node);
   t2_list_push_back(&channels->of_sessions, &m->all);
   channels->session_count++;
   start_renewal(m);
   accept_member(m, request, DUE_ENTRIES);
+}
+
+static void ignore_message(t2_channel *channel, const t2_message *message, void *user) {
+  (void)channel, (void)message, (void)user;
+}
+
+static void ignore_close(t2_channel *channel, int err, int status, void *user) {
+  (void)channel, (void)err, (void)status, (void)user;
+}
+
+void t2_channels_tell_removed(t2_channels *channels, const t2_server_request *request,
+                              const t2_session *session) {
+  static const t2_channel_ops deaf = {.on_message = ignore_message, .on_close = ignore_close};
+  t2_message message = {
+      .type = T2_MSG_REVOKE, .session = t2_str_c(session->id), .reason = T2_STR("it was deleted")};
+  t2_channel *channel;
+
+  (void)channels;
+  if (t2_channel_accept(&channel, request, &deaf, NULL)) return;
+  (void)t2_channel_send(channel, &message);
+  t2_channel_close(channel);
 }
 
 void t2_channels_open_entry(t2_channels *channels, const t2_server_request *request, t2_store_entry *entry) {
@@ -472,8 +553,10 @@ void t2_channels_drain(t2_channels *channels, const char *reason) {
 }
 
 void t2_channels_init(t2_channels *channels, t2_loop *loop, t2_store *store, const t2_keys *keys,
-                      void (*on_dirty)(void *user), void *user) {
+                      uint32_t park_above, void (*on_dirty)(void *user), void *user) {
   *channels = (t2_channels){.loop = loop, .store = store, .keys = keys, .on_dirty = on_dirty, .user = user};
+  channels->return_seconds = t2_parking_return_seconds(store->limits.ticket_seconds);
+  t2_parking_init(&channels->parking, loop, park_above, &parking_ops, channels);
   t2_list_init(&channels->of_sessions);
   t2_list_init(&channels->of_entries);
   t2_list_init(&channels->queue);
@@ -484,4 +567,5 @@ void t2_channels_fini(t2_channels *channels) {
   close_all(&channels->of_sessions, NULL);
   close_all(&channels->of_entries, NULL);
   t2_loop_timer_stop(channels->loop, &channels->work);
+  t2_parking_fini(&channels->parking);
 }

@@ -8,6 +8,7 @@
 #ifndef T2_CONTROL_CHANNELS_H
 #define T2_CONTROL_CHANNELS_H
 
+#include <control/parking.h>
 #include <control/store.h>
 #include <proxy/channel.h>
 
@@ -28,17 +29,24 @@ typedef struct t2_channels {
   t2_list queue;  /* those with something to be told */
   uint64_t round; /* of work on the queue */
   t2_timer work;
+  t2_parking parking; /* of sessions' */
+  unsigned return_seconds;
 } t2_channels;
 
-/* store and keys outlive the channels. */
+/* store and keys outlive the channels. park_above: so many of sessions' are open before any is parked; 0:
+ * none ever is. */
 void t2_channels_init(t2_channels *channels, t2_loop *loop, t2_store *store, const t2_keys *keys,
-                      void (*on_dirty)(void *user), void *user);
+                      uint32_t park_above, void (*on_dirty)(void *user), void *user);
 /* Nothing is sent any more; channels that are open are closed. */
 void t2_channels_fini(t2_channels *channels);
 
 /* Answers the request with an open channel, or with a problem: 503 when the session has
  * T2_CHANNELS_OF_SESSION_MAX. */
 void t2_channels_open_session(t2_channels *channels, const t2_server_request *request, t2_session *session);
+/* The same for a session that is gone, to a client that was parked meanwhile: it is told that the tickets are
+ * void, and no more. */
+void t2_channels_tell_removed(t2_channels *channels, const t2_server_request *request,
+                              const t2_session *session);
 /* The same; the channel an entry had before is closed. */
 void t2_channels_open_entry(t2_channels *channels, const t2_server_request *request, t2_store_entry *entry);
 

@@ -32,6 +32,7 @@ void t2_control_options_init(t2_control_options *options) {
       .sessions_per_owner_max = 10000,
       .connections_max = 20000,
       .tls_min = "1.2",
+      .park_above = 128,
   };
 }
 
@@ -104,7 +105,11 @@ static int load_state(t2_control *control, char *detail, size_t size) {
   err = t2_keyring_load(&control->keyring, control->keys_file, now.wall, t2_control_key_life(control), why,
                         sizeof(why));
   if (err == 0) err = t2_persist_load(&control->store, control->sessions_file, now, why, sizeof(why));
-  return err ? t2_detail(detail, size, error_of_file(err), "%s", *why ? why : t2_strerror(err)) : 0;
+  if (err) return t2_detail(detail, size, error_of_file(err), "%s", *why ? why : t2_strerror(err));
+  /* Most of so many were parked: they come when they were told to. */
+  if (control->options.park_above && control->store.live_count > control->options.park_above)
+    t2_store_expect_parked(&control->store, now);
+  return 0;
 }
 
 /* Clients and entries that come back after a restart, all at once, resume. */
@@ -165,6 +170,11 @@ static void on_left(bool session, const char *id, const char *owner, void *user)
 
 static void on_drain_timer(t2_timer *timer);
 
+static uint64_t parked_ms_of(const t2_control_options *o) {
+  uint64_t parked = t2_parking_return_seconds(o->ticket_seconds) * T2_PARKING_LEASES;
+  return (parked > o->lease_seconds ? parked : o->lease_seconds) * 1000;
+}
+
 static void init_members(t2_control *control) {
   const t2_control_options *o = &control->options;
   const t2_allocator *mem = control->loop->mem;
@@ -173,6 +183,7 @@ static void init_members(t2_control *control) {
       .sessions_per_owner_max = o->sessions_per_owner_max,
       .entries_max = T2_STORE_ENTRIES_MAX,
       .lease_ms = o->lease_seconds * 1000ull,
+      .parked_ms = parked_ms_of(o),
       .ticket_seconds = o->ticket_seconds,
   };
   control->lock = -1;
@@ -180,8 +191,8 @@ static void init_members(t2_control *control) {
   t2_tokens_init(&control->tokens, mem);
   t2_keyring_init(&control->keyring, mem);
   t2_store_init(&control->store, mem, &limits);
-  t2_channels_init(&control->channels, control->loop, &control->store, &control->keyring.keys, on_dirty,
-                   control);
+  t2_channels_init(&control->channels, control->loop, &control->store, &control->keyring.keys, o->park_above,
+                   on_dirty, control);
   control->channels.on_left = on_left;
   t2_control_init_schedule(control);
   t2_timer_init(&control->drain, on_drain_timer);
@@ -359,6 +370,8 @@ void t2_control_get_stats(const t2_control *control, t2_control_stats *stats) {
       .requests_active = control->proxy.active,
       .requests_failed = control->proxy.failed,
       .keys = control->keyring.keys.n,
+      .parked = control->store.parked_count,
+      .parkings = control->channels.parking.parkings,
   };
   memcpy(stats, &now, now.size);
 }

@@ -29,6 +29,7 @@ int t2_issue_ticket(t2_store *store, const t2_keys *keys, t2_session *session, c
   for (size_t i = 0; i < list->n; i++)
     snprintf(ticket.audience[i], sizeof(ticket.audience[i]), "%s", list->entries[i]->id);
   t2_uuid(ticket.id);
+  session->told_mark = list->mark;
   ticket.issued_at = t2_store_issue(store, session, now);
   ticket.not_before = now.wall;
   ticket.expires_at = now.wall + store->limits.ticket_seconds;

@@ -11,6 +11,7 @@ void t2_store_init(t2_store *store, const t2_allocator *mem, const t2_store_limi
   t2_list_init(&store->live);
   t2_list_init(&store->past);
   t2_list_init(&store->session_leases);
+  t2_list_init(&store->parked_leases);
   t2_list_init(&store->revocations);
   t2_list_init(&store->entry_order);
   t2_list_init(&store->entry_leases);
@@ -101,7 +102,9 @@ bool t2_store_hostnames_free(const t2_store *store, const t2_terms *terms, const
 
 static void leave_live(t2_store *store, t2_session *session) {
   release_hostnames(store, session);
+  t2_store_forget_parked(store, session);
   session->live = false;
+  session->parked_lease = false;
   t2_list_remove(&session->order);
   t2_list_remove(&session->lease);
   store->live_count--;
@@ -266,7 +269,7 @@ int t2_store_register(t2_store *store, t2_str id, const char *owner, t2_moment n
     rc = T2_ERR_NOMEM;
   if (rc) return rc;
   session->created_at = now.wall;
-  session->active = session->requests = session->bytes_in = session->bytes_out = 0;
+  session->now = (t2_report){0};
   make_live(store, session, now);
   *out = session;
   return 0;
@@ -310,8 +313,19 @@ t2_session *t2_store_session(const t2_store *store, t2_str id) {
   return session && session->live ? session : NULL;
 }
 
+const t2_session *t2_store_removed(const t2_store *store, t2_str id) {
+  const t2_session *session = t2_map_get(&store->sessions, id);
+
+  return session && !session->live && session->void_before > session->last_issued ? session : NULL;
+}
+
 void t2_store_renew(t2_store *store, t2_session *session, t2_moment now) {
-  session->lease_until = now.mono_ms + store->limits.lease_ms;
+  uint64_t until = now.mono_ms + store->limits.lease_ms;
+
+  if (session->parked_lease && session->lease_until > until) return; /* others are parked */
+  if (session->parked_lease) t2_store_forget_parked(store, session);
+  session->parked_lease = false;
+  session->lease_until = until;
   t2_list_remove(&session->lease);
   t2_list_push_back(&store->session_leases, &session->lease);
 }
@@ -347,9 +361,14 @@ void t2_store_lapse(t2_store *store, t2_session *session) {
 }
 
 t2_session *t2_store_lapsed(const t2_store *store, t2_moment now) {
-  if (t2_list_empty(&store->session_leases)) return NULL;
-  t2_session *session = T2_LIST_ENTRY(store->session_leases.next, t2_session, lease);
-  return session->lease_until <= now.mono_ms ? session : NULL;
+  const t2_list *const lists[] = {&store->session_leases, &store->parked_leases};
+
+  for (size_t i = 0; i < T2_COUNT_OF(lists); i++) {
+    if (t2_list_empty(lists[i])) continue;
+    t2_session *session = T2_LIST_ENTRY(lists[i]->next, t2_session, lease);
+    if (session->lease_until <= now.mono_ms) return session;
+  }
+  return NULL;
 }
 
 t2_session *t2_store_next_session(const t2_store *store, uint64_t after, const char *owner) {

@@ -6,6 +6,7 @@
  *   (none) ──register──▶ LIVE ──renew, or register by the same owner──▶ LIVE
  *                         ├──remove──────▶ PAST, its tickets void
  *                         └──lease over──▶ PAST, its tickets good, until another owner takes the name
+ *   LIVE ──park──▶ LIVE, by a longer lease
  *   PAST ──register──▶ LIVE
  *   PAST ──no ticket of it can be alive any more──▶ (none)
  *
@@ -37,6 +38,7 @@ typedef struct t2_store_limits {
   uint32_t sessions_per_owner_max; /* live ones; of past ones as many, or T2_STORE_PAST_MIN */
   uint32_t entries_max;            /* at most T2_STORE_ENTRIES_MAX */
   uint64_t lease_ms;
+  uint64_t parked_ms; /* the lease while clients are parked; at least lease_ms */
   unsigned ticket_seconds;
 } t2_store_limits;
 
@@ -46,9 +48,15 @@ typedef struct t2_owner {
   uint32_t live, past;
 } t2_owner;
 
+/* What a client says of its requests. */
+typedef struct t2_report {
+  uint64_t active, requests, bytes_in, bytes_out;
+} t2_report;
+
 typedef struct t2_session {
-  t2_list order; /* in t2_store.live, by sequence; or in t2_store.past */
-  t2_list lease; /* live: by lease_until, which is the order of renewal since all leases are of one length */
+  t2_list order;   /* in t2_store.live, by sequence; or in t2_store.past */
+  t2_list lease;   /* live: by lease_until, which is the order of renewal: in t2_store.session_leases, or
+                      .parked_leases, and in each all leases are of one length */
   t2_list revoked; /* in t2_store.revocations while void_before matters */
   bool live;
   uint64_t sequence;    /* in the order of registration; what a list's pages go by */
@@ -63,7 +71,11 @@ typedef struct t2_session {
   t2_owner *owner;
   t2_list channels; /* channels.c's */
   unsigned channel_count;
-  uint64_t active, requests, bytes_in, bytes_out; /* as last reported, over its open channels */
+  unsigned parked;       /* clients that have no channel but are to come back */
+  t2_report now;         /* as last reported, over its open channels and those that are parked */
+  t2_report parked_last; /* the part of the parked ones in it */
+  uint64_t told_mark;    /* of the list of entries that its newest ticket is for (issue.h) */
+  bool parked_lease;     /* in t2_store.parked_leases */
   t2_kind kind;
   uint16_t port;   /* TCP, UDP: the public port asked for last; 0: any */
   t2_terms *terms; /* of its public side, as given last; NULL: none */
@@ -99,8 +111,9 @@ typedef struct t2_store {
   t2_map sessions; /* live and past */
   t2_map entries, owners;
   t2_map hostnames; /* of live sessions: which session's each is */
-  t2_list live, past, session_leases, revocations;
+  t2_list live, past, session_leases, parked_leases, revocations;
   size_t live_count, past_count;
+  size_t parked_count; /* clients, of all sessions */
   t2_list entry_order, entry_leases;
   uint64_t next_sequence, next_revocation;
   bool dirty; /* changed in a way that persist.c keeps; set here, cleared there */
@@ -127,6 +140,8 @@ int t2_store_describe(t2_store *store, t2_session *session, t2_kind kind, uint16
 t2_session *t2_store_session(const t2_store *store, t2_str id);
 /* The lease begins anew. */
 void t2_store_renew(t2_store *store, t2_session *session, t2_moment now);
+/* The record of a session that was ended by t2_store_remove, and not registered anew since; or NULL. */
+const t2_session *t2_store_removed(const t2_store *store, t2_str id);
 /* The iat of a ticket that is signed now, noted as the newest. Never before an earlier one, nor before
  * void_before. */
 int64_t t2_store_issue(t2_store *store, t2_session *session, t2_moment now);
@@ -168,6 +183,19 @@ t2_store_entry *t2_store_next_entry(const t2_store *store, uint64_t after, const
  * that many: always the same ones for a session while they live (rendezvous hashing). Returns how many. */
 size_t t2_store_entries_of(const t2_store *store, t2_str session,
                            const t2_store_entry *out[T2_MESSAGE_ENTRIES_MAX]);
+
+/* ---- Parked clients: store_parked.c ---- */
+
+/* A client of a live session leaves its channel for a while: the lease begins anew, at its longer length.
+ * last: its last report, which goes on counting until it is back. */
+void t2_store_park(t2_store *store, t2_session *session, const t2_report *last, t2_moment now);
+/* One is back (or will not come), and has reported: the lease begins anew, short if no other is parked.
+ * Returns what of the session's numbers was its own, at most what it reports now. */
+t2_report t2_store_unpark(t2_store *store, t2_session *session, const t2_report *reported, t2_moment now);
+/* Forgets who is parked, of a session that ends or whose lease is no longer for it. */
+void t2_store_forget_parked(t2_store *store, t2_session *session);
+/* All live sessions may have been parked by whoever kept them: each gets the longer lease. */
+void t2_store_expect_parked(t2_store *store, t2_moment now);
 
 /* ---- For persist.c: puts back what was kept, into a store that does not have it. ---- */
 
