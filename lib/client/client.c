@@ -344,9 +344,9 @@ void t2_client_drained(t2_client *client) {
     t2_client_end(client, 0, "drained");
   } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client)) {
     client->state = T2_CLIENT_STATE_DELETING;
-    t2_loop_timer_stop(client->loop, &client->drain);
-    if (client->options.session || !t2_registrar_delete(&client->registrar, DELETE_MS))
-      t2_loop_timer_start(client->loop, &client->drain, 0);
+    bool asked = client->options.session ? t2_registrar_leave(&client->registrar)
+                                         : t2_registrar_delete(&client->registrar, DELETE_MS);
+    t2_loop_timer_start(client->loop, &client->drain, asked ? DELETE_MS : 0);
   }
 }
 

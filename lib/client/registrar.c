@@ -5,6 +5,7 @@
 #include <wire/token.h>
 
 #define LIFE_UNKNOWN_S 3600
+#define MISSING_MS     5000 /* within which the many that lost one entry come back to ask for others */
 /* Statuses that say the same however often one asks. */
 #define CLIENT_ERROR(st) ((st) == 400 || (st) == 401 || (st) == 403 || (st) == 409 || (st) == 422)
 
@@ -31,6 +32,7 @@ static int on_register(t2_link *link, t2_buf *body, void *user) {
   const t2_registrar *registrar = user;
   const t2_registrar_options *o = &registrar->options;
   (void)link;
+  if (registrar->errand > T2_REGISTRAR_RENEW) return T2_ERR_CANCELLED; /* it came back to end, and has */
   return t2_register_request(body, t2_str_c(registrar->session), registrar->instance, o->kind, o->port,
                              o->terms);
 }
@@ -40,6 +42,7 @@ static int take_answer(t2_registrar *registrar, const t2_register_answer *answer
   memcpy(registrar->session, answer->session.p, answer->session.n);
   registrar->session[answer->session.n] = '\0';
   registrar->registered = registrar->linked = true;
+  registrar->errand = T2_REGISTRAR_NO_ERRAND;
   registrar->addressed = registrar->addressed || answer->entry_count > 0;
   int err = take_ticket(registrar, answer->ticket);
   return err ? err : registrar->ops->on_registered(registrar, answer, first, registrar->user);
@@ -95,6 +98,7 @@ static void on_lost(t2_link *link, const t2_link_loss *loss, void *user) {
   t2_registrar *registrar = user;
   (void)link;
   registrar->linked = false;
+  registrar->errand = T2_REGISTRAR_NO_ERRAND;
   registrar->ops->on_lost(registrar, loss, !registrar->registered && CLIENT_ERROR(loss->status),
                           registrar->user);
 }
@@ -111,6 +115,23 @@ static void on_deleted(t2_link *link, void *user) {
   registrar->ops->on_deleted(registrar, registrar->user);
 }
 
+static bool delete_session(t2_registrar *registrar, uint64_t timeout_ms) {
+  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
+  snprintf(path, sizeof(path), "/v1/sessions/%s", registrar->session);
+  return t2_link_delete(registrar->link, path, timeout_ms);
+}
+
+static void on_back(t2_link *link, void *user) {
+  t2_registrar *registrar = user;
+  t2_registrar_errand errand = registrar->errand;
+  registrar->errand = T2_REGISTRAR_NO_ERRAND;
+  if (errand == T2_REGISTRAR_RENEW)
+    t2_link_register(link);
+  else if (errand == T2_REGISTRAR_LEAVE ||
+           (errand == T2_REGISTRAR_DELETE && !delete_session(registrar, registrar->delete_ms)))
+    registrar->ops->on_deleted(registrar, registrar->user);
+}
+
 static void on_gone(t2_link *link, void *user) {
   t2_registrar *registrar = user;
   (void)link;
@@ -125,6 +146,7 @@ static const t2_link_ops link_ops = {
     .on_lost = on_lost,
     .on_report = on_report,
     .on_deleted = on_deleted,
+    .on_back = on_back,
     .on_gone = on_gone,
 };
 
@@ -159,6 +181,7 @@ int t2_registrar_open(t2_registrar *registrar, const t2_registrar_options *optio
       .what = "session",
       .retry_min_ms = options->retry_min_ms,
       .retry_max_ms = options->retry_max_ms,
+      .parks = options->parks,
   };
   registrar->options = *options;
   if (options->session) snprintf(registrar->session, sizeof(registrar->session), "%s", options->session);
@@ -190,8 +213,29 @@ bool t2_registrar_is_up(const t2_registrar *registrar) {
   return registrar->link && t2_link_is_up(registrar->link);
 }
 
+bool t2_registrar_is_away(const t2_registrar *registrar) {
+  return registrar->link && t2_link_is_away(registrar->link);
+}
+
+void t2_registrar_miss(t2_registrar *registrar, bool missing) {
+  if (!t2_registrar_is_away(registrar)) return;
+  if (missing)
+    t2_link_hurry(registrar->link, MISSING_MS);
+  else
+    t2_link_calm(registrar->link);
+}
+
+/* The greater errand stays. */
+static void send_on(t2_registrar *registrar, t2_registrar_errand errand) {
+  if (errand > registrar->errand) registrar->errand = errand;
+  t2_link_hurry(registrar->link, 0);
+}
+
 void t2_registrar_renew(t2_registrar *registrar) {
-  if (registrar->link) t2_link_register(registrar->link);
+  if (t2_registrar_is_away(registrar))
+    send_on(registrar, T2_REGISTRAR_RENEW);
+  else if (registrar->link)
+    t2_link_register(registrar->link);
 }
 
 void t2_registrar_set_credentials(t2_registrar *registrar, const char *token, t2_tls *tls) {
@@ -206,7 +250,14 @@ void t2_registrar_rest(t2_registrar *registrar) {
 }
 
 bool t2_registrar_delete(t2_registrar *registrar, uint64_t timeout_ms) {
-  char path[sizeof("/v1/sessions/") + T2_SESSION_ID_MAX];
-  snprintf(path, sizeof(path), "/v1/sessions/%s", registrar->session);
-  return registrar->link && t2_link_delete(registrar->link, path, timeout_ms);
+  if (!t2_registrar_is_away(registrar)) return registrar->link && delete_session(registrar, timeout_ms);
+  registrar->delete_ms = timeout_ms;
+  send_on(registrar, T2_REGISTRAR_DELETE);
+  return true;
+}
+
+bool t2_registrar_leave(t2_registrar *registrar) {
+  if (!t2_registrar_is_away(registrar)) return false;
+  send_on(registrar, T2_REGISTRAR_LEAVE);
+  return true;
 }

@@ -10,6 +10,14 @@
 
 typedef struct t2_registrar t2_registrar;
 
+/* What one that is parked comes back for. */
+typedef enum t2_registrar_errand {
+  T2_REGISTRAR_NO_ERRAND,
+  T2_REGISTRAR_RENEW,
+  T2_REGISTRAR_LEAVE,
+  T2_REGISTRAR_DELETE
+} t2_registrar_errand;
+
 /* What is pointed to outlives the registrar. */
 typedef struct t2_registrar_options {
   t2_proxy *proxy;    /* of its own requests */
@@ -21,6 +29,7 @@ typedef struct t2_registrar_options {
   uint16_t port; /* TCP, UDP: the public port asked for; 0: any */
   const t2_terms *terms;
   uint64_t retry_min_ms, retry_max_ms;
+  bool parks; /* the control plane may have it come back later, when there are many (docs/PROTOCOL.md 6.4) */
 } t2_registrar_options;
 
 /* t2_registrar_close may be called from each. */
@@ -59,6 +68,8 @@ struct t2_registrar {
   bool linked;     /* on_registered has come on this link */
   bool addressed;  /* the answer to a registration knew of entries: its URLs are good */
   bool resting;
+  t2_registrar_errand errand;
+  uint64_t delete_ms;                  /* of T2_REGISTRAR_DELETE */
   char session[T2_SESSION_ID_MAX + 1]; /* "" before one was made */
   char instance[T2_UUID_LEN + 1];
 };
@@ -79,15 +90,23 @@ void t2_registrar_start(t2_registrar *registrar);
 t2_str t2_registrar_ticket(const t2_registrar *registrar);
 /* Registered, and the channel open or opening. */
 bool t2_registrar_is_up(const t2_registrar *registrar);
-/* Asks for a new ticket; nothing happens when it is not up, since it will register by itself. */
+/* It is registered, but parked, or just coming back from that: its owner hears later of what changes. */
+bool t2_registrar_is_away(const t2_registrar *registrar);
+/* One that is away hurries: an uplink is down, and whether that is so or no more. */
+void t2_registrar_miss(t2_registrar *registrar, bool missing);
+/* Asks for a new ticket; nothing happens when it is lost, since it will register by itself. */
 void t2_registrar_renew(t2_registrar *registrar);
 /* Other credentials from now on; as t2_link_set_credentials. */
 void t2_registrar_set_credentials(t2_registrar *registrar, const char *token, t2_tls *tls);
 /* Tickets are not renewed any more: the end is near. */
 void t2_registrar_rest(t2_registrar *registrar);
-/* Deletes the session, and with it its tickets: on_deleted comes within timeout_ms, or on_lost; or false when
- * there is no way to ask, and neither comes. */
+/* Deletes the session, and with it its tickets: on_deleted comes within timeout_ms of being asked, or
+ * on_lost; or false when there is no way to ask, and neither comes. One that is away has to come back first,
+ * for which its owner sets the time. */
 bool t2_registrar_delete(t2_registrar *registrar, uint64_t timeout_ms);
+/* For one that is away: on_deleted comes when it is back, so that t2_registrar_close takes leave of its
+ * channel; or on_lost. False: it is not away, and nothing is to be waited for. */
+bool t2_registrar_leave(t2_registrar *registrar);
 void t2_registrar_close(t2_registrar *registrar);
 
 #endif

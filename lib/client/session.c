@@ -108,6 +108,12 @@ static t2_str on_uplink_dial(t2_bundle *bundle, void *user) {
   return t2_registrar_ticket(&client->registrar);
 }
 
+static bool misses_uplink(const t2_client *client) {
+  for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
+    if (client->slots[i].bundle && t2_bundle_up(client->slots[i].bundle) == 0) return true;
+  return false;
+}
+
 static void on_uplink_up(t2_bundle *bundle, void *user) {
   t2_client *client = user;
   t2_client_addresses found;
@@ -117,6 +123,7 @@ static void on_uplink_up(t2_bundle *bundle, void *user) {
                                             .entry = t2_bundle_entry(bundle),
                                             .urls = found.n ? found.urls : NULL,
                                             .url_count = found.n});
+  if (!misses_uplink(client)) t2_registrar_miss(&client->registrar, false);
   say_ready(client);
 }
 
@@ -139,7 +146,10 @@ static void on_uplink_lost(t2_bundle *bundle, const t2_uplink_loss *loss, void *
   if (loss->was_up) t2_client_emit(client, &event);
   if (client->state != T2_CLIENT_STATE_RUNNING || give_up(client, bundle)) return;
   bool ticket = loss->err == T2_ERR_AUTH || loss->err == T2_ERR_FORBIDDEN;
-  if (ticket) t2_registrar_renew(&client->registrar);
+  if (ticket)
+    t2_registrar_renew(&client->registrar);
+  else if (!loss->was_up) /* else it may well be back at once */
+    t2_registrar_miss(&client->registrar, true);
   if (loss->going && loss->delay_ms == 0) return; /* another is dialled by now */
   event.type = T2_CLIENT_RETRYING;
   event.delay_ms = loss->delay_ms;
@@ -359,7 +369,8 @@ int t2_client_open_session(t2_client *client) {
                                                                        .port = o->remote_port,
                                                                        .terms = &client->terms,
                                                                        .retry_min_ms = o->retry_min_ms,
-                                                                       .retry_max_ms = o->retry_max_ms});
+                                                                       .retry_max_ms = o->retry_max_ms,
+                                                                       .parks = true});
 }
 
 void t2_client_fini_session(t2_client *client) {

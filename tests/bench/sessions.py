@@ -56,11 +56,16 @@ def main(count):
     sessions = subprocess.Popen([program, str(count), f"https://{site.control}", site.state], stdout=subprocess.PIPE,
                                 text=True)
     took = await_line(sessions, "up") - began
+    idle = control("process_cpu_seconds_total")
     time.sleep(IDLE)
+    idle = control("process_cpu_seconds_total") - idle
     after = memory(control), memory(Metrics(entry))
     print(f"{count} sessions registered and attached in {took:.1f} s")
     for name, a, b in zip(("tunneld", "proxyentry"), before, after):
         print(f"{name}: {a / 2**20:.1f} MiB before, {b / 2**20:.1f} MiB after: {(b - a) / count / 1024:.1f} KiB each")
+    channels, parked = control("tunnel2_control_channels", 'of="sessions"'), control("tunnel2_control_parked")
+    print(f"tunneld: {channels:.0f} channels, {parked:.0f} clients parked; {idle / IDLE * 100:.1f} % of a processor"
+          " while idle")
     processor = Metrics(site.programs[0])("process_cpu_seconds_total")
     entry.kill()
     site.programs.remove(entry)
