@@ -86,6 +86,7 @@ def shell(tmp_path):
         session.close()
 
 
+@pytest.mark.timeout(800)  # it builds all of it
 def test_the_page_s_commands_do_what_it_says(shell):
     first = free(3)
     ports = [str(first + number) for number in range(3)]

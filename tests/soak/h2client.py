@@ -39,6 +39,7 @@ class H2Client:
         self.answers = {}
         self.next_id = 1
         self.going = False  # a GOAWAY came, or the end: no new requests
+        self.ended = False
 
     async def connect(self, address, tls):
         self.reader, self.writer = await asyncio.open_connection(*address, ssl=tls)
@@ -59,6 +60,8 @@ class H2Client:
         answer, stream = Answer(), self.next_id
         self.next_id += 2
         self.answers[stream] = answer
+        if self.ended:  # since the caller looked
+            answer.end(Lost("end of the connection"))
         fields = [(":method", method), (":scheme", "https"), (":authority", self.authority), (":path", path)]
         if body:
             fields.append(("content-length", str(len(body))))
@@ -88,7 +91,7 @@ class H2Client:
             pass
         except (OSError, HyperframeError) as error:
             problem = repr(error)
-        self.going = True
+        self.going = self.ended = True
         for answer in list(self.answers.values()):
             answer.end(Lost(problem))
 
