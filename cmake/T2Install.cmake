@@ -55,6 +55,14 @@ function(t2_install_library)
   endif()
   install(TARGETS tunnel2_static EXPORT ${export} ARCHIVE DESTINATION ${I_LIBDIR} ${development}
           INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  # What an optimising link reads is this compiler's own form: others, and strip, know nothing of it.
+  set(archive "\${CMAKE_INSTALL_PREFIX}/${I_LIBDIR}/libtunnel2.a")
+  if(IS_ABSOLUTE "${I_LIBDIR}")
+    set(archive "${I_LIBDIR}/libtunnel2.a")
+  endif()
+  install(CODE "execute_process(COMMAND \"${CMAKE_OBJCOPY}\" --wildcard --remove-section=.gnu.lto_*
+                --remove-section=.gnu.debuglto_* \"\$ENV{DESTDIR}${archive}\" COMMAND_ERROR_IS_FATAL ANY)"
+          ${development})
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/tunnel2 ${CMAKE_BINARY_DIR}/include/tunnel2
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} ${development} FILES_MATCHING PATTERN "*.h")
   install(EXPORT ${export} NAMESPACE tunnel2:: FILE tunnel2-targets.cmake DESTINATION ${package} ${development})

@@ -35,7 +35,8 @@ def main(count, down):
         time.sleep(down)
         entry = site.proxyentry(public=public, uplink=uplink, registered=False)
         begun, metrics = time.monotonic(), Metrics(entry)
-        wait_until(lambda: metrics("tunnel2_entry_uplinks") == count, "all uplinks", timeout=60, every=0.01)
+        wait_until(lambda metrics=metrics: metrics("tunnel2_entry_uplinks") == count, "all uplinks", timeout=60,
+                   every=0.01)
         took = time.monotonic() - begun
         resumed = metrics("tunnel2_entry_uplink_handshakes_resumed_total")
         print(f"{count} back {took:.2f} s after the entry's return, {resumed:.0f} resumed;"
