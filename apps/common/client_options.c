@@ -1,6 +1,7 @@
 #include <base/str.h>
 #include <common/client_options.h>
 #include <common/state.h>
+#include <common/workers.h>
 #include <net/credentials.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +30,8 @@ static size_t session_rows(t2_app_client *client, t2_cli_option *table) {
        "tcp, udp: the public port asked for (any)", 1, 65535},
       {"uplinks", T2_CLI_TEXT, &client->uplinks, "N|auto",
        "to each entry, 1 to 16; auto: one, and more while they are busy (1)", 0, 0},
+      {"workers", T2_CLI_TEXT, &client->workers, "N|auto",
+       "threads that serve, each with uplinks of its own; auto: one a processor (1)", 0, 0},
       {"weight", T2_CLI_NUMBER, &client->weight, "N",
        "of each uplink, beside others of the session: 1 to 1000 (100)", 1, T2_CLIENT_WEIGHT_MAX},
   };
@@ -113,6 +116,7 @@ void t2_app_client_complete(t2_app *app, t2_app_client *client) {
   o->health_passes = client->passes;
   o->connect_failures_max = client->connect_failures;
   if (client->uplinks) read_uplinks(app, client);
+  if (client->workers) o->workers = t2_app_workers(app, client->workers);
   t2_app_file_or_none(app, &o->ca_file, T2_DEV_CA_FILE);
   client->token_is_files = !o->token;
   if (!o->token) t2_app_file_or_none(app, &client->token_file, T2_DEV_TOKEN_FILE);

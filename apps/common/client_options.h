@@ -5,7 +5,7 @@
 #include <common/dev.h>
 #include <tunnel2/client.h>
 
-#define T2_APP_CLIENT_ROWS 32 /* of the table, at most */
+#define T2_APP_CLIENT_ROWS 36 /* of the table, at most */
 
 typedef struct t2_app_client {
   t2_client_options options;
@@ -13,6 +13,7 @@ typedef struct t2_app_client {
   t2_cli_list routes, added, removed, allowed, hostnames;
   unsigned remote_port, weight, failures, passes, connect_failures;
   const char *uplinks; /* "N" or "auto" */
+  const char *workers; /* likewise */
   bool token_is_files; /* options.token is of the file, which may have another one later */
 } t2_app_client;
 

@@ -159,6 +159,11 @@ typedef struct t2_client_options {
    * as long as it is there and has room: one of the two, HTTP alone; NULL: they go to whichever. */
   const char *sticky_cookie;
   const char *sticky_header; /* likewise */
+  /* Threads that serve, the loop's own among them: each has uplinks of its own to every entry, and answers
+   * what comes down them by itself. Uplinks are then as many as said above, but one each at least. The
+   * allocator is used on all of them, callbacks come on the loop's thread as ever. 0: as many as there are
+   * processors. 1 where a handler answers; 1. */
+  uint32_t workers; /* at most 64 */
 } t2_client_options;
 
 /* Sets every option to its default. */

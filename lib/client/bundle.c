@@ -304,6 +304,10 @@ const char *t2_bundle_entry(const t2_bundle *bundle) {
   return bundle->entry;
 }
 
+const char *t2_bundle_url(const t2_bundle *bundle) {
+  return bundle->url;
+}
+
 const char *t2_bundle_address(const t2_bundle *bundle) {
   for (unsigned i = bundle->n; i-- > 0;)
     if (t2_uplink_is_up(bundle->uplinks[i])) return t2_uplink_address(bundle->uplinks[i]);

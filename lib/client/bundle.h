@@ -44,6 +44,7 @@ void t2_bundle_set_concurrent_max(t2_bundle *bundle, uint32_t n);
 /* How many are up. */
 size_t t2_bundle_up(const t2_bundle *bundle);
 const char *t2_bundle_entry(const t2_bundle *bundle);
+const char *t2_bundle_url(const t2_bundle *bundle);
 /* Of an uplink that is up, as t2_uplink_address; or "". */
 const char *t2_bundle_address(const t2_bundle *bundle);
 void t2_bundle_drain(t2_bundle *bundle);

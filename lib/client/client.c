@@ -29,6 +29,7 @@ void t2_client_options_init(t2_client_options *options) {
       .health_failures = 3,
       .health_passes = 2,
       .connect_failures_max = 5,
+      .workers = 1,
   };
 }
 
@@ -60,6 +61,7 @@ static int check_options(const t2_client_options *o, char *detail, size_t size) 
   if (o->host_header && (!*o->host_header || !t2_is_field_value(t2_str_c(o->host_header))))
     return t2_detail(detail, size, T2_ERR_INVALID, "the host header is no field value");
   err = check_uplinks(o, detail, size);
+  if (err == 0) err = t2_client_workers_check(o, detail, size);
   if (err) return err;
   if (o->handler && !o->handler->on_request)
     return t2_detail(detail, size, T2_ERR_INVALID, "a handler needs an on_request");
@@ -128,7 +130,8 @@ int t2_client_make_tls(const t2_client *client, const char *ca_file, t2_tls **li
                        char *detail, size_t size) {
   static const char *const link_alpn[] = {"h2", NULL};
   static const char *const uplink_alpn[] = {"http/1.1", NULL};
-  int err = t2_tls_client_new(link, client->loop, ca_file, link_alpn, detail, size);
+  int err = 0;
+  if (!client->member) err = t2_tls_client_new(link, client->loop, ca_file, link_alpn, detail, size);
   if (err) return err;
   return t2_tls_client_new(uplink, client->loop, ca_file, uplink_alpn, detail, size);
 }
@@ -171,14 +174,16 @@ static void init_members(t2_client *client) {
   t2_udp_legs_init(&client->udp, client->loop);
 }
 
-/* From options that are whole. */
-static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *options, char *detail,
-                       size_t size) {
+/* From options that are whole. member: NULL, or the one whose part it is. */
+static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *options,
+                       t2_client_member *member, char *detail, size_t size) {
   int err = check_options(options, detail, size);
   if (err) return err;
   t2_client *client = t2_calloc(options->allocator, 1, sizeof(*client));
   if (!client) return T2_ERR_NOMEM;
+  client->member = member;
   t2_log log = {options->log, options->log_user, options->log_level};
+  if (member) log = t2_crew_log(member->worker);
   err = copy_options(client, options);
   if (err == 0) err = t2_client_read_terms(&client->terms, options, detail, size);
   if (err == 0) err = t2_loop_new(&client->loop, uv, options->allocator, &log);
@@ -191,13 +196,22 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
   err = t2_client_make_tls(client, options->ca_file, &client->link_tls, &client->uplink_tls, detail, size);
   if (err == 0) err = make_routes(client, options, detail, size);
   if (err == 0) err = t2_client_watch_open(client, detail, size);
-  if (err == 0) err = t2_client_open_session(client);
+  if (err == 0 && !member) err = t2_client_open_session(client);
+  if (err == 0 && !member) err = t2_client_hire(client, options, detail, size);
   if (err) {
     t2_client_close(client, NULL, NULL);
     return err;
   }
   *out = client;
   return 0;
+}
+
+/* It waits for news from its making on. */
+int t2_client_make_member(t2_client_member *member, uv_loop_t *uv, const t2_client_options *options,
+                          char *detail, size_t size) {
+  int err = make_client(&member->client, uv, options, member, detail, size);
+  if (err == 0) member->client->state = T2_CLIENT_STATE_RUNNING;
+  return err;
 }
 
 int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
@@ -212,7 +226,7 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
   if (err) return err;
   options.token = credentials.token;
   options.ca_file = credentials.ca_file;
-  err = make_client(out, uv, &options, detail, size);
+  err = make_client(out, uv, &options, NULL, detail, size);
   t2_credentials_fini(&credentials);
   return err;
 }
@@ -229,6 +243,7 @@ static void close_connections(t2_client *client) {
   t2_loop_timer_stop(client->loop, &client->drain);
   t2_client_health_stop(&client->health);
   t2_registrar_close(&client->registrar);
+  t2_client_members_end(client);
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (client->slots[i].bundle) t2_bundle_close(client->slots[i].bundle);
 }
@@ -255,7 +270,7 @@ void t2_client_settled(t2_client *client) {
   if (!client->closing)
     t2_client_drained(client);
   else if (client->disposing && !client->registrar.link && !has_uplinks(client) && client->routes.open == 0 &&
-           !t2_handlers_any(&client->handlers))
+           !t2_handlers_any(&client->handlers) && !client->members)
     dispose(client);
 }
 
@@ -272,6 +287,7 @@ void t2_client_close(t2_client *client, t2_client_close_cb cb, void *user) {
   if (client->link_tls) t2_tls_unref(client->link_tls);
   if (client->uplink_tls) t2_tls_unref(client->uplink_tls);
   client->disposing = true;
+  t2_client_members_close(client);
   t2_client_settled(client);
 }
 
@@ -319,6 +335,10 @@ static void log_event(const t2_client *client, const t2_client_event *event) {
 
 void t2_client_emit(t2_client *client, const t2_client_event *event) {
   if (client->closing) return;
+  if (client->member) {
+    t2_client_member_emit(client, event);
+    return;
+  }
   log_event(client, event);
   if (client->options.on_event) client->options.on_event(client, event, client->options.user);
 }
@@ -342,7 +362,8 @@ void t2_client_end(t2_client *client, int err, const char *reason) {
 void t2_client_drained(t2_client *client) {
   if (client->state == T2_CLIENT_STATE_DELETING) {
     t2_client_end(client, 0, "drained");
-  } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client)) {
+  } else if (client->state == T2_CLIENT_STATE_DRAINING && !has_uplinks(client) &&
+             !t2_client_members_any(client)) {
     client->state = T2_CLIENT_STATE_DELETING;
     bool asked = client->options.session ? t2_registrar_leave(&client->registrar)
                                          : t2_registrar_delete(&client->registrar, DELETE_MS);
@@ -366,6 +387,7 @@ void t2_client_drain(t2_client *client, uint64_t timeout_ms) {
   if (client->state != T2_CLIENT_STATE_NEW && client->state != T2_CLIENT_STATE_RUNNING) return;
   client->state = T2_CLIENT_STATE_DRAINING;
   t2_registrar_rest(&client->registrar);
+  t2_client_members_drain(client, timeout_ms);
   t2_loop_timer_start(client->loop, &client->drain, timeout_ms);
   t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_DRAINING,
                                             .session = client->registrar.session,
@@ -382,17 +404,32 @@ const char *t2_client_session(const t2_client *client) {
   return client->registrar.session;
 }
 
+void t2_client_count(const t2_client *client, t2_client_figures *figures) {
+  const t2_proxy *proxy = &client->proxy;
+  *figures = (t2_client_figures){.requests = proxy->total,
+                                 .requests_failed = proxy->failed,
+                                 .active = proxy->active,
+                                 .uplinks = t2_client_uplinks_up(client),
+                                 .bytes_to_origin = proxy->bytes_up,
+                                 .bytes_from_origin = proxy->bytes_down,
+                                 .datagrams_dropped = client->udp.dropped,
+                                 .http2_given_up = proxy->given_up};
+}
+
 void t2_client_get_stats(const t2_client *client, t2_client_stats *stats) {
+  t2_client_figures all;
+  t2_client_count(client, &all);
+  t2_client_members_count(client, &all);
   t2_client_stats now = {
       .size = stats->size < sizeof(now) ? stats->size : sizeof(now),
-      .requests = client->proxy.total,
-      .requests_failed = client->proxy.failed,
-      .active = client->proxy.active,
-      .uplinks = t2_client_uplinks_up(client),
-      .bytes_to_origin = client->proxy.bytes_up,
-      .bytes_from_origin = client->proxy.bytes_down,
-      .datagrams_dropped = client->udp.dropped,
-      .http2_given_up = client->proxy.given_up,
+      .requests = all.requests,
+      .requests_failed = all.requests_failed,
+      .active = all.active,
+      .uplinks = all.uplinks,
+      .bytes_to_origin = all.bytes_to_origin,
+      .bytes_from_origin = all.bytes_from_origin,
+      .datagrams_dropped = all.datagrams_dropped,
+      .http2_given_up = all.http2_given_up,
       .unhealthy = client->health.verdict.out,
   };
   memcpy(stats, &now, now.size);

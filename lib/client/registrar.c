@@ -261,3 +261,10 @@ bool t2_registrar_leave(t2_registrar *registrar) {
   send_on(registrar, T2_REGISTRAR_LEAVE);
   return true;
 }
+
+int t2_registrar_follow(t2_registrar *registrar, const char *session, const char *instance, t2_str ticket) {
+  snprintf(registrar->session, sizeof(registrar->session), "%s", session);
+  snprintf(registrar->instance, sizeof(registrar->instance), "%s", instance);
+  registrar->resting = true; /* it renews nothing */
+  return take_ticket(registrar, ticket);
+}

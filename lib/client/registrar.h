@@ -108,5 +108,7 @@ bool t2_registrar_delete(t2_registrar *registrar, uint64_t timeout_ms);
  * channel; or on_lost. False: it is not away, and nothing is to be waited for. */
 bool t2_registrar_leave(t2_registrar *registrar);
 void t2_registrar_close(t2_registrar *registrar);
+/* One that was never opened has what another one has: 0 or T2_ERR_NOMEM. */
+int t2_registrar_follow(t2_registrar *registrar, const char *session, const char *instance, t2_str ticket);
 
 #endif

@@ -49,7 +49,7 @@ static bool are_same(const t2_client *client, const t2_terms *a, const t2_terms 
   return same;
 }
 
-static void take(t2_client *client, renewal *r) {
+static void take(t2_client *client, renewal *r, const char *ca_file) {
   renewal old = {client->strings.token, client->link_tls, client->uplink_tls, client->terms};
   client->options.token = client->strings.token = r->token;
   client->link_tls = r->link_tls;
@@ -57,6 +57,7 @@ static void take(t2_client *client, renewal *r) {
   client->terms = r->terms;
   client->redial = client->redial || !are_same(client, &old.terms, &r->terms);
   t2_client_use_tls(client);
+  t2_client_members_trust(client, ca_file);
   drop(client, &old);
   t2_registrar_renew(&client->registrar);
 }
@@ -74,12 +75,12 @@ int t2_client_reload(t2_client *client, const t2_client_options *given, char *de
   options.token = credentials.token;
   options.ca_file = credentials.ca_file;
   err = prepare(client, &options, &r, detail, size);
-  t2_credentials_fini(&credentials);
-  if (err) {
+  if (err == 0) {
+    keep_password(client, &options, &r.terms);
+    take(client, &r, options.ca_file);
+  } else {
     drop(client, &r);
-    return err;
   }
-  keep_password(client, &options, &r.terms);
-  take(client, &r);
-  return 0;
+  t2_credentials_fini(&credentials);
+  return err;
 }

@@ -44,9 +44,12 @@ static t2_kind kind_of(const t2_client_options *options) {
   return kinds[options->kind];
 }
 
+void t2_client_read_addresses(const t2_client *client, t2_str told, t2_client_addresses *out) {
+  t2_client_addresses_read(out, kind_of(&client->options), &client->terms, told);
+}
+
 static void read_addresses(const t2_client *client, const t2_bundle *bundle, t2_client_addresses *out) {
-  t2_client_addresses_read(out, kind_of(&client->options), &client->terms,
-                           t2_str_c(t2_bundle_address(bundle)));
+  t2_client_read_addresses(client, t2_str_c(t2_bundle_address(bundle)), out);
 }
 
 static void add_url(t2_client *client, const char *text) {
@@ -71,7 +74,7 @@ static void collect_addresses(t2_client *client) {
 /* Ready is who can be reached, and can say where. */
 static void say_ready(t2_client *client) {
   bool by_entries = client->options.kind != T2_CLIENT_HTTP;
-  if (client->ready || (!client->registrar.addressed && !by_entries) ||
+  if (client->ready || client->member || (!client->registrar.addressed && !by_entries) ||
       client->state != T2_CLIENT_STATE_RUNNING)
     return;
   if (t2_client_uplinks_up(client) == 0) return;
@@ -135,6 +138,7 @@ static bool give_up(t2_client *client, t2_bundle *bundle) {
       t2_loop_now(client->loop) - slot->unlisted_ms < UNLISTED_MS)
     return false;
   t2_bundle_close(bundle);
+  t2_client_tell(client, false);
   return true;
 }
 
@@ -146,9 +150,11 @@ static void on_uplink_lost(t2_bundle *bundle, const t2_uplink_loss *loss, void *
   if (loss->was_up) t2_client_emit(client, &event);
   if (client->state != T2_CLIENT_STATE_RUNNING || give_up(client, bundle)) return;
   bool ticket = loss->err == T2_ERR_AUTH || loss->err == T2_ERR_FORBIDDEN;
-  if (ticket)
+  if (ticket && client->member)
+    t2_client_member_renew(client);
+  else if (ticket)
     t2_registrar_renew(&client->registrar);
-  else if (!loss->was_up) /* else it may well be back at once */
+  else if (!loss->was_up && !client->member) /* else it may well be back at once */
     t2_registrar_miss(&client->registrar, true);
   if (loss->going && loss->delay_ms == 0) return; /* another is dialled by now */
   event.type = T2_CLIENT_RETRYING;
@@ -224,7 +230,7 @@ static void take_entry(t2_client *client, const t2_message_entry *entry) {
 
 /* An entry that is not named any more may come back, or the control plane may just have begun to learn of its
  * entries: an uplink that works stays. */
-static void take_entries(t2_client *client, const t2_message_entry *entries, size_t n) {
+void t2_client_take_entries(t2_client *client, const t2_message_entry *entries, size_t n) {
   bool was[T2_CLIENT_ENTRIES_MAX];
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++) {
     was[i] = client->slots[i].listed;
@@ -238,7 +244,7 @@ static void take_entries(t2_client *client, const t2_message_entry *entries, siz
 
 /* ---- The control plane ---- */
 
-static void renewed(t2_client *client) {
+void t2_client_renewed(t2_client *client) {
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (client->slots[i].bundle) t2_bundle_renewed(client->slots[i].bundle);
 }
@@ -246,12 +252,18 @@ static void renewed(t2_client *client) {
 /* Entries know the terms of a session from the tickets that uplinks show. */
 static void redial(t2_client *client) {
   client->redial = false;
+  t2_client_redial(client);
+  t2_client_members_redial(client);
+}
+
+void t2_client_redial(t2_client *client) {
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (client->slots[i].bundle) t2_bundle_redial(client->slots[i].bundle);
 }
 
 void t2_client_use_tls(t2_client *client) {
-  t2_registrar_set_credentials(&client->registrar, client->options.token, client->link_tls);
+  if (!client->member)
+    t2_registrar_set_credentials(&client->registrar, client->options.token, client->link_tls);
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (client->slots[i].bundle) t2_bundle_set_tls(client->slots[i].bundle, client->uplink_tls);
 }
@@ -259,25 +271,28 @@ void t2_client_use_tls(t2_client *client) {
 static int on_registered(t2_registrar *registrar, const t2_register_answer *answer, bool first, void *user) {
   t2_client *client = user;
   copy_urls(client, answer);
-  renewed(client);
+  t2_client_renewed(client);
   if (first)
     t2_client_emit(client, &(t2_client_event){.type = T2_CLIENT_REGISTERED,
                                               .session = registrar->session,
                                               .lease_seconds = answer->lease_seconds});
   if (client->redial) redial(client);
-  take_entries(client, answer->entries, answer->entry_count);
+  t2_client_take_entries(client, answer->entries, answer->entry_count);
+  t2_client_tell(client, true);
   say_ready(client);
   return 0;
 }
 
 static void on_ticket(t2_registrar *registrar, void *user) {
   (void)registrar;
-  renewed(user);
+  t2_client_renewed(user);
+  t2_client_tell(user, true);
 }
 
 static void on_entries(t2_registrar *registrar, const t2_message_entry *entries, size_t n, void *user) {
   (void)registrar;
-  take_entries(user, entries, n);
+  t2_client_take_entries(user, entries, n);
+  t2_client_tell(user, false);
 }
 
 static void on_revoked(t2_registrar *registrar, bool whole, t2_str why, void *user) {
@@ -312,11 +327,14 @@ static void on_lost(t2_registrar *registrar, const t2_link_loss *loss, bool fina
 
 static void on_report(t2_registrar *registrar, t2_message *heartbeat, void *user) {
   const t2_client *client = user;
+  t2_client_figures all;
   (void)registrar;
-  heartbeat->active = client->proxy.active;
-  heartbeat->requests = client->proxy.total;
-  heartbeat->bytes_in = client->proxy.bytes_up;
-  heartbeat->bytes_out = client->proxy.bytes_down;
+  t2_client_count(client, &all);
+  t2_client_members_count(client, &all);
+  heartbeat->active = all.active;
+  heartbeat->requests = all.requests;
+  heartbeat->bytes_in = all.bytes_to_origin;
+  heartbeat->bytes_out = all.bytes_from_origin;
 }
 
 static void on_deleted(t2_registrar *registrar, void *user) {

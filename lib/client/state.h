@@ -3,11 +3,13 @@
 #ifndef T2_CLIENT_STATE_H
 #define T2_CLIENT_STATE_H
 
+#include <client/addresses.h>
 #include <client/bundle.h>
 #include <client/edits.h>
 #include <client/health.h>
 #include <client/registrar.h>
 #include <client/routes.h>
+#include <client/workers.h>
 #include <proxy/handler.h>
 #include <proxy/tcp_leg.h>
 #include <proxy/udp_leg.h>
@@ -63,15 +65,22 @@ struct t2_client {
   t2_timer drain;
   char *urls[T2_REGISTER_URLS_MAX];
   size_t url_count;
-  bool redial;  /* with the next ticket, for its terms */
-  bool ready;   /* the READY event has been given */
-  bool repeats; /* the event that is given says what the last one of its entry said */
+  bool redial;                /* with the next ticket, for its terms */
+  bool ready;                 /* the READY event has been given */
+  bool repeats;               /* the event that is given says what the last one of its entry said */
+  t2_client_members *members; /* workers.c's; NULL: there are none */
+  t2_client_member *member;   /* of which this is one; NULL: it is the program's client */
   t2_client_close_cb on_close;
   void *close_user;
 };
 
 /* ---- client.c ---- */
 
+/* The part of one of several workers, on its loop. Errors as t2_client_new. */
+int t2_client_make_member(t2_client_member *member, uv_loop_t *uv, const t2_client_options *options,
+                          char *detail, size_t detail_size);
+/* Of this client's own. */
+void t2_client_count(const t2_client *client, t2_client_figures *figures);
 void t2_client_emit(t2_client *client, const t2_client_event *event);
 /* Ends for good: closes link and uplinks, then the ENDED event. */
 void t2_client_end(t2_client *client, int err, const char *reason);
@@ -118,12 +127,20 @@ int t2_client_make_tls(const t2_client *client, const char *ca_file, t2_tls **li
 int t2_client_read_terms(t2_terms *terms, const t2_client_options *options, char *detail, size_t detail_size);
 /* Token and TLS settings are others from now on: nothing uses the old ones any more. */
 void t2_client_use_tls(t2_client *client);
+/* All uplinks anew, while what is under way on the old ones finishes. */
+void t2_client_redial(t2_client *client);
 void t2_client_init_session(t2_client *client);
 /* 0 or T2_ERR_NOMEM. */
 int t2_client_open_session(t2_client *client);
 /* Frees the ticket and the urls. */
 void t2_client_fini_session(t2_client *client);
 size_t t2_client_uplinks_up(const t2_client *client);
+/* These are the entries from now on. */
+void t2_client_take_entries(t2_client *client, const t2_message_entry *entries, size_t n);
+/* The ticket has come just now. */
+void t2_client_renewed(t2_client *client);
+/* Where an entry that has told this has the session. */
+void t2_client_read_addresses(const t2_client *client, t2_str told, t2_client_addresses *out);
 
 /* ---- watch.c ---- */
 

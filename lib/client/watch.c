@@ -32,6 +32,7 @@ static void on_change(t2_client_health *health, const char *why, void *user) {
   for (size_t i = 0; i < T2_CLIENT_ENTRIES_MAX; i++)
     if (client->slots[i].bundle)
       t2_bundle_set_concurrent_max(client->slots[i].bundle, out ? 0 : client->options.concurrent_max);
+  t2_client_tell(client, false);
   t2_client_emit(client, &(t2_client_event){.type = out ? T2_CLIENT_UNHEALTHY : T2_CLIENT_HEALTHY,
                                             .session = client->registrar.session,
                                             .reason = why});
@@ -52,9 +53,9 @@ static t2_client_health_options common(t2_client *client) {
 static void watch_tcp(t2_client *client) {
   t2_client_health_options options = common(client);
   options.dial = client->tcp_options.dial;
-  client->tcp.on_dialled = t2_client_health_on_dialled;
-  client->tcp.user = &client->health;
-  t2_client_health_init(&client->health, &options, on_change, client);
+  client->tcp.on_dialled = client->member ? t2_client_member_on_dialled : t2_client_health_on_dialled;
+  client->tcp.user = client->member ? (void *)client : &client->health;
+  if (!client->member) t2_client_health_init(&client->health, &options, on_change, client);
 }
 
 static void watch_route(t2_client *client, const t2_client_route *route) {
@@ -69,6 +70,10 @@ static void watch_route(t2_client *client, const t2_client_route *route) {
       .port = target->port,
       .unix_path = target->kind == T2_TARGET_UNIX ? target->path.p : NULL, /* it ends with the text */
       .tls = target->kind == T2_TARGET_HTTPS ? client->routes.tls.http1 : NULL};
+  if (client->member) { /* the first worker judges */
+    t2_origin_on_dialled(route->origin, t2_client_member_on_dialled, client);
+    return;
+  }
   t2_origin_on_dialled(route->origin, t2_client_health_on_dialled, &client->health);
   t2_client_health_init(&client->health, &options, on_change, client);
 }

@@ -197,6 +197,7 @@ static void start_client(site *s, int origin_port, const char *ca, const char *t
   options.handler_user = with->handler_user;
   options.kind = with->kind;
   if (with->response_timeout_ms) options.response_timeout_ms = with->response_timeout_ms;
+  if (with->client_workers) options.workers = with->client_workers;
   options.retry_min_ms = 1;
   options.retry_max_ms = 20;
   options.on_event = on_client_event;

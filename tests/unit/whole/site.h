@@ -14,7 +14,8 @@ typedef struct site_options {
   const t2_handler *handler; /* in the place of the origin */
   void *handler_user;
   t2_client_kind kind;
-  uint64_t response_timeout_ms; /* 0: the default */
+  uint64_t response_timeout_ms;           /* 0: the default */
+  unsigned client_workers, entry_workers; /* 0: one */
 } site_options;
 
 typedef struct site {
