@@ -141,8 +141,8 @@ static void finish_if_done(t2_exchange *exchange) {
 
 /* ---- Failure ---- */
 
-static int answer_problem(t2_exchange *exchange, const t2_problem *problem, const char *detail,
-                          const t2_field *extra) {
+static int give_problem(t2_exchange *exchange, const t2_problem *problem, const char *detail,
+                        const t2_field *extra) {
   t2_proxy *proxy = exchange->proxy;
   t2_leg *down = exchange->down;
   t2_head *head = &proxy->problem_scratch;
@@ -159,6 +159,17 @@ static int answer_problem(t2_exchange *exchange, const t2_problem *problem, cons
   return down->ops->end(down, NULL);
 }
 
+/* A leg that carries it elsewhere has no use for what is written here. */
+static int answer_problem(t2_exchange *exchange, const t2_problem *problem, const char *detail,
+                          const t2_field *extra) {
+  exchange->own = problem;
+  exchange->own_detail = detail;
+  int err = give_problem(exchange, problem, detail, extra);
+  exchange->own = NULL;
+  exchange->own_detail = NULL;
+  return err;
+}
+
 /* The upstream side is lost: what can still be said downstream is said. */
 static void fail_down(t2_exchange *exchange, int err, const t2_problem *problem, const char *detail,
                       const t2_field *extra) {
@@ -172,13 +183,17 @@ static void fail_down(t2_exchange *exchange, int err, const t2_problem *problem,
 }
 
 void t2_exchange_fail(t2_leg *from, int err, t2_problem_at at, const char *detail) {
+  if (from->exchange) t2_exchange_fail_as(from, err, t2_problem_of(err, at), detail);
+}
+
+void t2_exchange_fail_as(t2_leg *from, int err, const t2_problem *problem, const char *detail) {
   t2_exchange *exchange = from->exchange;
   if (!exchange || exchange->finished) return;
   enter(exchange);
   from->exchange = NULL;
   if (from == exchange->up) {
     exchange->up = NULL;
-    fail_down(exchange, err, t2_problem_of(err, at), detail, NULL);
+    fail_down(exchange, err, problem, detail, NULL);
   } else {
     exchange->down = NULL;
     exchange->error = err;

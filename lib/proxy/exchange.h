@@ -119,6 +119,8 @@ struct t2_exchange {
   int status;       /* of the final response head; 0: none yet */
   int error;        /* what it failed with */
   uint64_t request_bytes, response_bytes;
+  const t2_problem *own;       /* while a problem that is made here is given to the downstream leg: which, */
+  const char *own_detail;      /* and its detail; else NULL */
   size_t untaken;              /* bytes of the request that the upstream leg has not reported as consumed */
   t2_paced pace_up, pace_down; /* of content towards the upstream leg, and back */
   char request_id[T2_REQUEST_ID_MAX + 1];
@@ -169,5 +171,7 @@ void t2_exchange_consumed(t2_leg *from, size_t n);
 /* `from` can't go on (it is not told `closed`). From upstream before a final response head: a problem is
  * answered downstream; after it, or from downstream: the other leg is closed with err. detail may be NULL. */
 void t2_exchange_fail(t2_leg *from, int err, t2_problem_at at, const char *detail);
+/* The same, with the problem to answer. */
+void t2_exchange_fail_as(t2_leg *from, int err, const t2_problem *problem, const char *detail);
 
 #endif
