@@ -2,6 +2,7 @@
 #include <common/entry_options.h>
 #include <common/limits_file.h>
 #include <common/state.h>
+#include <common/workers.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -125,6 +126,8 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "of a client's silence; after as many more it is given up (2)", 1, 3600},
       {"keep-alive-timeout", T2_CLI_SECONDS, &o->keep_alive_timeout_ms, "SECONDS",
        "of a public connection without a request (120)", 1, 86400},
+      {"workers", T2_CLI_TEXT, &entry->workers, "N|auto",
+       "threads that serve, each with connections of its own; auto: one a processor (1)", 0, 0},
       {"trusted-proxy", T2_CLI_LIST, &entry->proxies, "CIDR",
        "whose Forwarded and X-Forwarded-* are believed; repeated (nobody's)", 0, 0},
       {"accept-proxy-protocol", T2_CLI_FLAG, &o->accept_proxy_protocol, NULL,
@@ -189,6 +192,7 @@ void t2_app_entry_complete(t2_app *app, t2_app_entry *entry) {
     add_certificate(app, entry, entry->public_certs.items[i]);
   if (o->certificate_count && !o->public_tls_address)
     t2_app_note(app, T2_APP_USAGE, "--public-cert needs --public-tls");
+  if (entry->workers) o->workers = t2_app_workers(app, entry->workers);
   if (entry->tcp_ports) read_ports(app, "tcp-ports", entry->tcp_ports, &o->tcp_port_first, &o->tcp_port_last);
   if (entry->udp_ports) read_ports(app, "udp-ports", entry->udp_ports, &o->udp_port_first, &o->udp_port_last);
   t2_app_entry_numbers(o, entry);

@@ -18,6 +18,7 @@ typedef struct t2_app_entry {
   unsigned udp_flows, h2_streams, h2_window, h2_head, h2_factor, queue;
   t2_app_entry_limits limits;
   const char *tcp_ports, *udp_ports; /* "A-B" */
+  const char *workers;               /* "N" or "auto" */
   t2_cli_list public_certs;          /* "CERT[,KEY]" */
   t2_cli_list proxies;               /* trusted: "10.0.0.0/8" */
   t2_entry_certificate certificates[T2_CLI_LIST_MAX];

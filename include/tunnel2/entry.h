@@ -187,6 +187,11 @@ typedef struct t2_entry_options {
    * as much more as what has come takes at this rate, not counting the time in which its origin takes none;
    * then it is answered 408. Bytes a second; 0: any; 240. */
   uint32_t body_rate_min;
+  /* Threads that serve, the loop's own among them, which accepts for all: each has public connections and
+   * uplinks of its own. What an option bounds is bounded for all together, each having an equal share of
+   * what one session or address may have. The allocator is used on all of them, callbacks come on the loop's
+   * thread as ever. 0: as many as there are processors; 1. */
+  uint32_t workers; /* at most 64 */
 } t2_entry_options;
 
 /* Sets every option to its default. */

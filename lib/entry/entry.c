@@ -2,6 +2,7 @@
 #include <base/file.h>
 #include <base/options.h>
 #include <base/random.h>
+#include <entry/remotes.h>
 #include <entry/state.h>
 #include <net/address.h>
 #include <net/credentials.h>
@@ -45,6 +46,7 @@ void t2_entry_options_init(t2_entry_options *options) {
       .uplink_ping_ms = 2000,
       .body_rate_min = 240,
       .upgrades_max = 1000,
+      .workers = 1,
   };
 }
 
@@ -271,9 +273,11 @@ static void init_members(t2_entry *entry) {
   t2_proxy_init(&entry->public_proxy, entry->loop, entry->id);
   t2_proxy_init(&entry->uplink_proxy, entry->loop, entry->id);
   t2_proxy_init(&entry->control, entry->loop, entry->id);
+  t2_proxy_init(&entry->carried, entry->loop, entry->id);
   entry->public_proxy.via = true;
   t2_keys_init(&entry->keys, entry->loop->mem);
-  t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys, entry->options.uplinks_max);
+  t2_uplinks_init(&entry->uplinks, &entry->public_proxy, entry->id, &entry->keys,
+                  t2_entry_share(entry, entry->options.uplinks_max));
   entry->uplinks.ping_interval_ms = entry->options.uplink_ping_ms;
   entry->uplinks.on_gone = on_uplink_gone;
   entry->uplinks.user = entry;
@@ -282,17 +286,23 @@ static void init_members(t2_entry *entry) {
   t2_entry_init_connections(entry);
   t2_entry_init_anteroom(entry);
   t2_timer_init(&entry->drain, on_drain_timer);
+  t2_entry_open_crossing(entry);
   t2_buf_init(&entry->route_text, entry->loop->mem);
 }
 
-/* From options that are whole. */
-static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *options, char *detail,
-                      size_t size) {
+/* From options that are whole. member: NULL, or the one whose part it is. */
+static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *options, t2_entry_member *member,
+                      char *detail, size_t size) {
   int err = check_options(options, detail, size);
   if (err) return err;
   t2_entry *entry = t2_calloc(options->allocator, 1, sizeof(*entry));
   if (!entry) return T2_ERR_NOMEM;
   t2_log log = {options->log, options->log_user, options->log_level};
+  if (member) {
+    log = t2_crew_log(member->worker);
+    entry->member = member;
+    entry->members = member->all;
+  }
   err = copy_options(entry, options, detail, size);
   if (err == 0) err = read_trusted(entry, detail, size);
   if (err == 0) err = t2_loop_new(&entry->loop, uv, options->allocator, &log);
@@ -301,11 +311,13 @@ static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *opt
     t2_free(options->allocator, entry);
     return err;
   }
+  if (!member) err = t2_entry_open_workers(entry, options, detail, size);
   init_members(entry);
   t2_entry_load_keys(entry);
-  err = t2_entry_listen(entry, detail, size);
+  if (err == 0) err = t2_entry_listen(entry, detail, size);
   entry->options.port_sockets = NULL; /* the caller's */
-  if (err == 0) err = make_link(entry, detail, size);
+  if (err == 0 && !member) err = make_link(entry, detail, size);
+  if (err == 0 && !member) err = t2_entry_hire(entry, options, detail, size);
   entry->options.ca_file = entry->options.token_file = NULL; /* read once */
   if (err) {
     t2_entry_close(entry, NULL, NULL);
@@ -313,6 +325,11 @@ static int make_entry(t2_entry **out, uv_loop_t *uv, const t2_entry_options *opt
   }
   *out = entry;
   return 0;
+}
+
+int t2_entry_make_member(t2_entry_member *member, uv_loop_t *uv, const t2_entry_options *options,
+                         char *detail, size_t size) {
+  return make_entry(&member->entry, uv, options, member, detail, size);
 }
 
 int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, char *detail, size_t size) {
@@ -327,7 +344,7 @@ int t2_entry_new(t2_entry **out, uv_loop_t *uv, const t2_entry_options *given, c
   if (err) return err;
   options.token = credentials.token;
   options.ca_file = credentials.ca_file;
-  err = make_entry(out, uv, &options, detail, size);
+  err = make_entry(out, uv, &options, NULL, detail, size);
   t2_credentials_fini(&credentials);
   return err;
 }
@@ -336,6 +353,7 @@ int t2_entry_start(t2_entry *entry) {
   if (entry->state != T2_ENTRY_STATE_NEW || entry->closing) return T2_ERR_STATE;
   entry->state = T2_ENTRY_STATE_RUNNING;
   t2_entry_open_anteroom(entry);
+  t2_entry_members_start(entry);
   const char *secure = entry->options.public_tls_address;
   t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s%s%s, uplinks on %s", entry->id,
             entry->options.public_address, secure ? " and, by TLS, on " : "", secure ? secure : "",
@@ -352,7 +370,7 @@ int t2_entry_start(t2_entry *entry) {
 
 /* ---- Ending ---- */
 
-static void close_all(t2_entry *entry) {
+void t2_entry_close_all(t2_entry *entry) {
   t2_loop_timer_stop(entry->loop, &entry->drain);
   if (entry->link) t2_link_close(entry->link);
   t2_entry_close_listeners(entry);
@@ -375,6 +393,7 @@ static void on_loop_close(t2_loop *loop, void *user) {
 static void dispose(t2_entry *entry) {
   entry->disposing = false;
   t2_queue_fini(&entry->anteroom.queue);
+  t2_remotes_clear(&entry->uplinks.sessions);
   t2_uplinks_fini(&entry->uplinks);
   t2_entry_ports_fini(&entry->ports);
   t2_entry_flows_fini(entry);
@@ -386,13 +405,21 @@ static void dispose(t2_entry *entry) {
   t2_proxy_fini(&entry->public_proxy);
   t2_proxy_fini(&entry->uplink_proxy);
   t2_proxy_fini(&entry->control);
+  t2_proxy_fini(&entry->carried);
   t2_loop_close(entry->loop, on_loop_close, entry);
 }
 
+/* The first worker outlives the others. */
+static bool is_alone(const t2_entry *entry) {
+  return !entry->member || (t2_entry_is_second(entry) && entry->member->bridges.count == 0);
+}
+
 void t2_entry_settled(t2_entry *entry) {
-  if (entry->disposing && !entry->link && entry->servers_open == 0 && entry->uplinks.count == 0)
+  if (entry->disposing && !entry->link && entry->servers_open == 0 && entry->uplinks.count == 0 &&
+      is_alone(entry))
     dispose(entry);
-  else if (entry->state == T2_ENTRY_STATE_PARTING && entry->uplinks.count == 0)
+  else if (entry->state == T2_ENTRY_STATE_PARTING && entry->uplinks.count == 0 &&
+           (t2_entry_is_second(entry) || t2_entry_members_ended(entry)))
     t2_entry_end(entry, 0, NULL);
 }
 
@@ -402,7 +429,8 @@ void t2_entry_close(t2_entry *entry, t2_entry_close_cb cb, void *user) {
   entry->state = T2_ENTRY_STATE_ENDED;
   entry->on_close = cb;
   entry->close_user = user;
-  close_all(entry);
+  t2_entry_close_all(entry);
+  if (!t2_entry_is_second(entry)) t2_entry_members_close(entry);
   entry->disposing = true;
   t2_entry_settled(entry);
 }
@@ -412,7 +440,8 @@ void t2_entry_end(t2_entry *entry, int err, const char *reason) {
   if (entry->state == T2_ENTRY_STATE_ENDED) return;
   entry->state = T2_ENTRY_STATE_ENDED;
   snprintf(kept, sizeof(kept), "%s", reason ? reason : ""); /* it may be part of what is closed now */
-  close_all(entry);
+  t2_entry_close_all(entry);
+  if (!t2_entry_is_second(entry)) t2_entry_members_end(entry);
   t2_log_at(&entry->loop->log, INFO, "entry", "ended%s%s", *kept ? ": " : "", kept);
   t2_entry_emit(entry,
                 &(t2_entry_event){
@@ -421,9 +450,9 @@ void t2_entry_end(t2_entry *entry, int err, const char *reason) {
 
 /* ---- Drain ---- */
 
-/* The public has had its answers: the clients are let go. */
-static void part(t2_entry *entry) {
+void t2_entry_part(t2_entry *entry) {
   if (entry->state != T2_ENTRY_STATE_DRAINING) return;
+  if (!t2_entry_is_second(entry)) t2_entry_members_part(entry);
   entry->state = T2_ENTRY_STATE_PARTING;
   t2_loop_timer_start(entry->loop, &entry->drain, PARTING_MS);
   t2_uplinks_drain(&entry->uplinks);
@@ -433,7 +462,10 @@ static void part(t2_entry *entry) {
 static void on_drain_timer(t2_timer *timer) {
   t2_entry *entry = T2_CONTAINER_OF(timer, t2_entry, drain);
   if (entry->state == T2_ENTRY_STATE_DRAINING && t2_entry_public_connections(entry) == 0) {
-    part(entry);
+    if (t2_entry_is_second(entry))
+      t2_entry_member_drained(entry);
+    else
+      t2_entry_part(entry);
     return;
   }
   if (entry->public_proxy.active)
@@ -450,13 +482,18 @@ void t2_entry_drain(t2_entry *entry, uint64_t timeout_ms) {
             entry->public_proxy.active);
   t2_loop_timer_start(entry->loop, &entry->drain, timeout_ms);
   t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_DRAINING, .entry = entry->id});
-  if (entry->state == T2_ENTRY_STATE_DRAINING) t2_entry_drain_public(entry);
+  if (entry->state != T2_ENTRY_STATE_DRAINING) return;
+  t2_entry_drain_public(entry); /* what still waits there is dealt before members hear of it */
+  if (!t2_entry_is_second(entry)) t2_entry_members_drain(entry, timeout_ms);
 }
 
 /* ---- What is known ---- */
 
 void t2_entry_emit(t2_entry *entry, const t2_entry_event *event) {
-  if (!entry->closing && entry->options.on_event) entry->options.on_event(entry, event, entry->options.user);
+  if (t2_entry_is_second(entry))
+    t2_entry_member_emit(entry, event);
+  else if (!entry->closing && entry->options.on_event)
+    entry->options.on_event(entry, event, entry->options.user);
 }
 
 const char *t2_entry_id(const t2_entry *entry) {
@@ -484,6 +521,14 @@ int t2_entry_is_ready(const t2_entry *entry) {
 }
 
 void t2_entry_get_stats(const t2_entry *entry, t2_entry_stats *stats) {
+  t2_entry_stats all = {.size = sizeof(all)};
+  t2_entry_count(entry, &all);
+  t2_entry_members_count(entry, &all);
+  all.size = stats->size < sizeof(all) ? stats->size : sizeof(all);
+  memcpy(stats, &all, all.size);
+}
+
+void t2_entry_count(const t2_entry *entry, t2_entry_stats *stats) {
   const t2_proxy *proxy = &entry->public_proxy;
   const t2_entry_sessions *sessions = &entry->uplinks.sessions;
   const t2_accepts *accepts = &entry->accepts;

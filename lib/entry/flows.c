@@ -191,7 +191,7 @@ static flow *open_flow(t2_entry *entry, t2_entry_session *session, t2_udp *udp, 
     make_way(entry, session);
     return NULL;
   }
-  if (!t2_h2_conn_leg_upgrades(up) || !has_room(entry, session)) return NULL;
+  if (!t2_uplinks_leg_upgrades(up) || !has_room(entry, session)) return NULL;
   flow *f = add(entry, session, udp, from);
   if (f) connect_leg(f, up);
   return f;

@@ -81,10 +81,11 @@ void t2_entry_open_public(t2_entry *entry) {
 /* ---- The one that goes ---- */
 
 /* Where uplinks and the public share a listener, the next one has both from here on. */
-static void move(t2_entry *entry, bool moved) {
+void t2_entry_move(t2_entry *entry, bool moved) {
   entry->uplinks.moved = moved;
   if (entry->uplink_server) t2_server_hold(entry->uplink_server, moved);
   if (moved) t2_uplinks_reattach(&entry->uplinks);
+  if (!t2_entry_is_second(entry)) t2_entry_tell_moved(entry, moved);
 }
 
 void t2_entry_hand_over(t2_entry *entry, t2_entry_handover step) {
@@ -92,7 +93,7 @@ void t2_entry_hand_over(t2_entry *entry, t2_entry_handover step) {
   switch (step) {
   case T2_ENTRY_KEEP:
     t2_log_at(&entry->loop->log, WARN, "entry", "no other process takes this one's place: it goes on");
-    if (entry->uplinks.moved) move(entry, false);
+    if (entry->uplinks.moved) t2_entry_move(entry, false);
     entry->linked = false;
     t2_link_start(entry->link);
     break;
@@ -103,7 +104,7 @@ void t2_entry_hand_over(t2_entry *entry, t2_entry_handover step) {
   case T2_ENTRY_MOVE:
     t2_log_at(&entry->loop->log, INFO, "entry", "clients are asked to dial the other process: %zu uplinks",
               entry->uplinks.count);
-    move(entry, true);
+    t2_entry_move(entry, true);
     break;
   }
 }

@@ -39,15 +39,17 @@ static void limit_sessions(t2_entry *entry) {
 }
 
 void t2_entry_init_limits(t2_entry *entry) {
-  const t2_entry_options *o = &entry->options;
-  entry->accepts.connections_max = o->address_connections_max;
-  entry->accepts.handshakes_per_second = o->address_handshakes_rate;
-  entry->bounds.exchanges = o->session_exchanges_max;
-  entry->bounds.requests_per_second = o->session_requests_rate;
-  entry->bounds.bytes_to_clients = o->session_bytes_to_clients;
-  entry->bounds.bytes_from_clients = o->session_bytes_from_clients;
-  entry->uplinks.max = o->uplinks_max;
-  entry->uplinks.queue_max = o->queue_max;
+  t2_entry_options *o = &entry->options;
+  unsigned size = entry->members ? entry->members->size : 1;
+  o->upgrades_max = t2_entry_share(entry, o->upgrades_max);
+  entry->accepts.connections_max = t2_entry_share(entry, o->address_connections_max);
+  entry->accepts.handshakes_per_second = t2_entry_share(entry, o->address_handshakes_rate);
+  entry->bounds.exchanges = t2_entry_share(entry, o->session_exchanges_max);
+  entry->bounds.requests_per_second = t2_entry_share(entry, o->session_requests_rate);
+  entry->bounds.bytes_to_clients = (o->session_bytes_to_clients + size - 1) / size;
+  entry->bounds.bytes_from_clients = (o->session_bytes_from_clients + size - 1) / size;
+  entry->uplinks.max = t2_entry_share(entry, o->uplinks_max);
+  entry->uplinks.queue_max = t2_entry_share(entry, (uint32_t)o->queue_max);
   entry->uplinks.queue_timeout_ms = o->queue_timeout_ms;
 }
 

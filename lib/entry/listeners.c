@@ -40,7 +40,8 @@ size_t t2_entry_public_connections(const t2_entry *entry) {
 /* It may come from inside the drain, or from a connection's end: what follows does not. */
 void t2_entry_public_gone(void *user) {
   t2_entry *entry = user;
-  if (entry->state == T2_ENTRY_STATE_DRAINING && t2_entry_public_connections(entry) == 0)
+  if (entry->state == T2_ENTRY_STATE_DRAINING && t2_entry_public_connections(entry) == 0 &&
+      (t2_entry_is_second(entry) || t2_entry_members_drained(entry)))
     t2_loop_timer_start(entry->loop, &entry->drain, 0);
 }
 
@@ -115,6 +116,7 @@ static int open_public(t2_entry *entry, char *detail, size_t size) {
   public_options(entry, &options);
   options.listener.held = entry->options.hold_public;
   options.listener.address = entry->options.public_address;
+  t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_PUBLIC);
   return open_server(entry, &entry->public_server, &entry->public_proxy, &options, t2_entry_on_public_request,
                      detail, size);
 }
@@ -139,6 +141,11 @@ static int make_tls(t2_entry *entry, t2_tls **tls, bool own_first, const char *c
 static int keep_tickets(t2_entry *entry, t2_tls *tls, const char *of, char *detail, size_t size) {
   const t2_entry_options *o = &entry->options;
   char name[T2_ENTRY_ID_MAX + 24];
+  if (t2_entry_is_second(entry)) {
+    const t2_entry *first = entry->members->first; /* which waits for this */
+    t2_tls_server_share_tickets(tls, tls == entry->public_tls ? first->public_tls : first->uplink_tls);
+    return 0;
+  }
   if (!o->state_dir) return 0;
   snprintf(name, sizeof(name), "%s-%s-tickets", entry->id, of);
   char *file = t2_path_join(o->allocator, o->state_dir, name);
@@ -157,6 +164,7 @@ static int open_public_tls(t2_entry *entry, char *detail, size_t size) {
   options.listener.address = entry->options.public_tls_address;
   options.listener.tls = entry->public_tls;
   t2_entry_share_passthrough(entry, &options.listener);
+  t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_PUBLIC_TLS);
   return open_server(entry, &entry->public_tls_server, &entry->public_proxy, &options,
                      t2_entry_on_public_request, detail, size);
 }
@@ -174,6 +182,7 @@ static int open_uplink(t2_entry *entry, char *detail, size_t size) {
   options.listener.connections_max = o->uplinks_max;
   options.listener.tls = entry->uplink_tls;
   options.h1.header_timeout_ms = o->header_timeout_ms;
+  t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_UPLINK);
   return open_server(entry, &entry->uplink_server, &entry->uplink_proxy, &options, on_uplink_request, detail,
                      size);
 }
@@ -190,6 +199,7 @@ static int open_shared(t2_entry *entry, char *detail, size_t size) {
   options.listener.connections_max += entry->options.uplinks_max;
   options.listener.tls = entry->uplink_tls;
   t2_entry_share_passthrough(entry, &options.listener);
+  t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_UPLINK);
   return open_server(entry, &entry->uplink_server, &entry->public_proxy, &options, on_shared_request, detail,
                      size);
 }
@@ -248,14 +258,34 @@ static int note_addresses(t2_entry *entry) {
   return s->public_url && s->uplink_url && (s->public_tls_url || !secure) ? 0 : T2_ERR_NOMEM;
 }
 
+/* A member has what the first worker has bound. */
+static int note_same(t2_entry *entry) {
+  const t2_allocator *mem = entry->options.allocator;
+  const t2_entry *first = entry->members->first; /* which waits for this */
+  t2_entry_options *o = &entry->options;
+  t2_entry_strings *s = &entry->strings;
+  int err = note_address(entry, o->public_address, &s->public_address, &o->public_address);
+  if (err == 0) err = note_address(entry, o->uplink_address, &s->uplink_address, &o->uplink_address);
+  if (err == 0 && o->public_tls_address)
+    err = note_address(entry, o->public_tls_address, &s->public_tls_address, &o->public_tls_address);
+  if (err == 0 && o->tls_address) err = note_address(entry, o->tls_address, &s->tls_address, &o->tls_address);
+  if (err) return err;
+  entry->uplinks.tls_port = first->uplinks.tls_port;
+  entry->advertised = first->advertised;
+  o->advertise_public = s->public_url = t2_strdup(mem, o->advertise_public);
+  o->advertise_uplink = s->uplink_url = t2_strdup(mem, o->advertise_uplink);
+  return s->public_url && s->uplink_url ? 0 : T2_ERR_NOMEM;
+}
+
 int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
+  bool second = t2_entry_is_second(entry);
   const t2_entry_options *o = &entry->options;
   bool shared = o->public_tls_address && strcmp(o->public_tls_address, o->uplink_address) == 0;
   int err = open_public(entry, detail, size);
   if (err == 0 && o->public_tls_address && !shared) err = open_public_tls(entry, detail, size);
   if (err == 0) err = shared ? open_shared(entry, detail, size) : open_uplink(entry, detail, size);
-  if (err == 0) err = t2_entry_open_passthrough(entry, detail, size);
-  if (err == 0) err = note_addresses(entry);
+  if (err == 0 && !second) err = t2_entry_open_passthrough(entry, detail, size);
+  if (err == 0) err = second ? note_same(entry) : note_addresses(entry);
   if (err == 0) err = t2_entry_open_ports(entry);
   if (err == 0) t2_entry_adopt_ports(entry);
   entry->site =
@@ -295,6 +325,7 @@ void t2_entry_limit_listeners(t2_entry *entry) {
 int t2_entry_reload(t2_entry *entry, char *detail, size_t size) {
   char more[512];
   int err = entry->uplink_tls ? t2_tls_server_reload(entry->uplink_tls, detail, size) : 0;
+  if (!t2_entry_is_second(entry)) t2_entry_members_reload(entry);
   if (!entry->public_tls) return err;
   int public_err = t2_tls_server_reload(entry->public_tls, err ? more : detail, err ? sizeof(more) : size);
   return err ? err : public_err;

@@ -201,7 +201,7 @@ static int open_port(t2_entry_ports *ports, t2_entry_session *session, uint16_t 
 /* Nobody has come back to it. */
 static bool is_abandoned(const t2_entry_ports *ports, const t2_entry_port *port) {
   const t2_entry_session *session = port->session;
-  return session->uplink_count == 0 && session->active == 0 &&
+  return session->uplink_count + session->remote_count == 0 && session->active == 0 &&
          t2_loop_now(ports->loop) - session->left_ms >= T2_ENTRY_PORT_GRACE_MS;
 }
 
@@ -212,7 +212,7 @@ static int open_asked(t2_entry_ports *ports, t2_entry_session *session, uint16_t
     return t2_detail(detail, size, T2_ERR_CONFLICT,
                      "port %u is none of %u to %u, which %s sessions have here", (unsigned)asked,
                      (unsigned)o->first, (unsigned)o->last, o->udp ? "UDP" : "TCP");
-  if (session->port && (session->uplink_count > 1 || session->active))
+  if (session->port && (session->uplink_count > 1 || session->remote_count || session->active))
     return t2_detail(detail, size, T2_ERR_CONFLICT, "the session has port %u here, and is in use",
                      (unsigned)session->port->number);
   t2_entry_port *holder = ports->open[asked - o->first];

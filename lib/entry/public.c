@@ -137,7 +137,7 @@ static void pass_on(t2_entry *entry, const t2_server_request *request, t2_entry_
                     .prefix = route->prefix,
                     .trust_peer = t2_prefixes_have(entry->trusted, entry->trusted_count, peer)};
   bool upgrade =
-      request->exchange->upgrade && may_upgrade(request) && (waits || t2_h2_conn_leg_upgrades(leg));
+      request->exchange->upgrade && may_upgrade(request) && (waits || t2_uplinks_leg_upgrades(leg));
   if (!upgrade) t2_exchange_decline_upgrade(request->exchange, request->head);
   if (session) t2_entry_begin(entry, session, request->exchange);
   request->head->path = route->path;

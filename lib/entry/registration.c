@@ -28,6 +28,7 @@ void t2_entry_load_keys(t2_entry *entry) {
 static int take_keys(t2_entry *entry, t2_str jwks, char *detail, size_t size) {
   int err = t2_keys_from_jwks(&entry->keys, jwks.p, jwks.n, detail, size);
   if (err) return err;
+  t2_entry_tell_keys(entry, jwks);
   if (!entry->strings.keys_file) return 0;
   err = t2_file_write(entry->strings.keys_file, jwks.p, jwks.n, 0600);
   if (err)
@@ -100,6 +101,7 @@ static void on_message(t2_link *link, const t2_message *message, void *user) {
   (void)link;
   if (message->type == T2_MSG_REVOKE) {
     t2_uplinks_revoke(&entry->uplinks, message);
+    t2_entry_tell_revoked(entry, message);
   } else if (message->type == T2_MSG_KEYS) {
     int err = take_keys(entry, message->jwks, detail, sizeof(detail));
     if (err)
@@ -109,12 +111,13 @@ static void on_message(t2_link *link, const t2_message *message, void *user) {
 }
 
 static void on_report(t2_link *link, t2_message *heartbeat, void *user) {
-  const t2_entry *entry = user;
+  t2_entry_stats all = {.size = sizeof(all)};
   (void)link;
-  heartbeat->active = entry->public_proxy.active;
-  heartbeat->requests = entry->public_proxy.total;
-  heartbeat->bytes_in = entry->public_proxy.bytes_up;
-  heartbeat->bytes_out = entry->public_proxy.bytes_down;
+  t2_entry_get_stats(user, &all);
+  heartbeat->active = all.exchanges_active;
+  heartbeat->requests = all.exchanges;
+  heartbeat->bytes_in = all.bytes_to_clients;
+  heartbeat->bytes_out = all.bytes_from_clients;
 }
 
 /* Serving goes on without the control plane; only an entry that could never serve gives up. */

@@ -66,7 +66,7 @@ static void use(t2_entry_sessions *sessions, t2_entry_session *session) {
 }
 
 static void rest(t2_entry_sessions *sessions, t2_entry_session *session) {
-  if (session->uplink_count || session->active) return;
+  if (session->uplink_count || session->remote_count || session->active) return;
   t2_list_push_back(&sessions->idle, &session->idle);
   sessions->idle_count++;
   if (sessions->idle_count > sessions->idle_max)
@@ -80,6 +80,7 @@ static t2_entry_session *take(t2_entry_sessions *sessions, const char *id) {
   if (!session) return NULL;
   t2_list_init(&session->idle);
   t2_list_init(&session->flows);
+  t2_list_init(&session->remotes);
   memcpy(session->id, id, strlen(id) + 1);
   if (t2_map_set(&sessions->map, t2_str_c(id), session) == 0) return session;
   t2_free(sessions->mem, session);
@@ -89,14 +90,15 @@ static t2_entry_session *take(t2_entry_sessions *sessions, const char *id) {
 /* A name that was given up may have been taken again for something else. */
 static int settle_kind(t2_entry_sessions *sessions, t2_entry_session *session, t2_kind kind) {
   if (session->kind == kind) return 0;
-  if (session->uplink_count) return T2_ERR_STATE;
+  if (session->uplink_count || session->remote_count) return T2_ERR_STATE;
   release_port(sessions, session);
   session->kind = kind;
   return 0;
 }
 
 static int make_room(t2_entry_sessions *sessions, t2_entry_session *session) {
-  if (session->max_uplinks && session->uplink_count >= session->max_uplinks) return T2_ERR_CONFLICT;
+  if (session->max_uplinks && session->uplink_count + session->remote_count >= session->max_uplinks)
+    return T2_ERR_CONFLICT;
   if (session->uplink_count >= T2_ENTRY_UPLINKS_PER_SESSION_MAX) return T2_ERR_LIMIT;
   if (session->uplink_count < session->uplink_cap) return 0;
   size_t cap = session->uplink_cap ? session->uplink_cap * 2 : 2;
@@ -132,8 +134,9 @@ static int set_guard(t2_entry_sessions *sessions, t2_entry_session *session, con
   return take_hosts(sessions, session);
 }
 
-int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
-                             t2_entry_uplink *uplink, t2_entry_session **out) {
+/* The session as the ticket has it, with room for one more uplink if that is wanted. */
+static int learn(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms, bool room,
+                 t2_entry_session **out) {
   t2_entry_session *session = take(sessions, ticket->session);
   if (!session) return T2_ERR_NOMEM;
   use(sessions, session);
@@ -141,7 +144,7 @@ int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticke
   if (err == 0) {
     session->max_uplinks = ticket->max_uplinks;
     session->max_streams = ticket->max_streams;
-    err = make_room(sessions, session);
+    if (room) err = make_room(sessions, session);
   }
   if (err == 0) err = set_guard(sessions, session, ticket);
   if (err) {
@@ -152,9 +155,32 @@ int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticke
     return err;
   }
   if (session->known_until_ms < expires_ms) session->known_until_ms = expires_ms;
-  session->uplinks[session->uplink_count++] = uplink;
   *out = session;
   return 0;
+}
+
+int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
+                             t2_entry_uplink *uplink, t2_entry_session **out) {
+  int err = learn(sessions, ticket, expires_ms, true, out);
+  if (err == 0) (*out)->uplinks[(*out)->uplink_count++] = uplink;
+  return err;
+}
+
+int t2_entry_sessions_note(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
+                           t2_entry_session **out) {
+  int err = learn(sessions, ticket, expires_ms, false, out);
+  if (err == 0) rest(sessions, *out);
+  return err;
+}
+
+void t2_entry_sessions_join(t2_entry_sessions *sessions, t2_entry_session *session) {
+  use(sessions, session);
+  session->remote_count++;
+}
+
+void t2_entry_sessions_part(t2_entry_sessions *sessions, t2_entry_session *session) {
+  session->remote_count--;
+  rest(sessions, session);
 }
 
 void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *session,

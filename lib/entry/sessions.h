@@ -24,7 +24,11 @@ typedef struct t2_entry_session {
   t2_list idle;              /* in the table's list when it has neither uplinks nor exchanges */
   t2_entry_uplink **uplinks; /* uplink_count of them */
   size_t uplink_count, uplink_cap;
-  size_t active; /* exchanges under way; their holder calls t2_entry_session_end for each */
+  t2_list remotes; /* uplinks at other workers; remotes.c's */
+  size_t remote_count;
+  uint64_t remote_weight; /* of them together */
+  bool uneven;            /* not all weigh the same, here and there; likewise */
+  size_t active;          /* exchanges under way; their holder calls t2_entry_session_end for each */
   uint32_t max_uplinks, max_streams; /* of the newest ticket; 0: no limit of its own */
   uint64_t known_until_ms;
   uint64_t left_ms;  /* when an uplink went last; uplinks.c's */
@@ -64,6 +68,13 @@ t2_entry_session *t2_entry_sessions_by_host(t2_entry_sessions *sessions, t2_str 
  * T2_ENTRY_UPLINKS_PER_SESSION_MAX; T2_ERR_NOMEM. */
 int t2_entry_sessions_attach(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
                              t2_entry_uplink *uplink, t2_entry_session **out);
+/* The session is known by that ticket, which lives until expires_ms, though it has no uplink here. As
+ * t2_entry_sessions_attach, without CONFLICT and LIMIT. */
+int t2_entry_sessions_note(t2_entry_sessions *sessions, const t2_ticket *ticket, uint64_t expires_ms,
+                           t2_entry_session **out);
+/* It has one more remote_count, or one less. */
+void t2_entry_sessions_join(t2_entry_sessions *sessions, t2_entry_session *session);
+void t2_entry_sessions_part(t2_entry_sessions *sessions, t2_entry_session *session);
 void t2_entry_sessions_detach(t2_entry_sessions *sessions, t2_entry_session *session,
                               const t2_entry_uplink *uplink);
 /* Forgets those that are not known any more. */

@@ -8,6 +8,7 @@
 
 #include <entry/route.h>
 #include <entry/uplinks.h>
+#include <entry/workers.h>
 #include <net/address.h>
 #include <proxy/link.h>
 #include <proxy/server.h>
@@ -60,6 +61,7 @@ struct t2_entry {
   t2_proxy public_proxy; /* of the exchanges that are the entry's purpose */
   t2_proxy uplink_proxy; /* of what is asked of the uplink listener */
   t2_proxy control;      /* of its own requests */
+  t2_proxy carried;      /* of what other workers' public asks */
   t2_tls *uplink_tls, *public_tls, *link_tls;
   /* NULL once closing, and where there is none: uplinks and the public may share one. */
   t2_server *public_server, *public_tls_server, *uplink_server;
@@ -89,9 +91,29 @@ struct t2_entry {
   char id[T2_ENTRY_ID_MAX + 1];
   t2_entry_close_cb on_close;
   void *close_user;
+  t2_entry_members *members; /* all workers; NULL: there is one, or they have ended */
+  t2_entry_member *member;   /* this one's, likewise */
+  t2_entry_dealer dealers[T2_ENTRY_LANES];
 };
 
+/* Is it the part of a worker that is not the first? */
+static inline bool t2_entry_is_second(const t2_entry *entry) {
+  return entry->member && entry->member->worker->number > 0;
+}
+
 /* ---- entry.c ---- */
+
+/* The part of one of several workers, on its loop. Errors as t2_entry_new. */
+int t2_entry_make_member(t2_entry_member *member, uv_loop_t *uv, const t2_entry_options *options,
+                         char *detail, size_t detail_size);
+/* Of this worker's own, as t2_entry_get_stats. */
+void t2_entry_count(const t2_entry *entry, t2_entry_stats *stats);
+/* The public has had its answers: the clients are let go. */
+void t2_entry_part(t2_entry *entry);
+/* Closes what there is, but no member: t2_entry_settled comes. */
+void t2_entry_close_all(t2_entry *entry);
+/* Clients are asked to dial another process, or not any more. */
+void t2_entry_move(t2_entry *entry, bool moved);
 
 void t2_entry_emit(t2_entry *entry, const t2_entry_event *event);
 /* Of options, in numbers: those of requests that wait. Errors as t2_entry_new. */

@@ -1,6 +1,7 @@
 #include <base/file.h>
 #include <base/random.h>
 #include <entry/load.h>
+#include <entry/remotes.h>
 #include <entry/sticky.h>
 #include <entry/uplinks.h>
 #include <http/ptth.h>
@@ -21,11 +22,13 @@ struct t2_entry_uplink {
   t2_uplinks *owner;
   t2_entry_session *session;
   t2_h2_conn *h2;
-  bool up;           /* the client's SETTINGS have come */
-  uint64_t instance; /* a number for its client's process */
-  uint32_t weight;   /* of the session's requests, relative to its other uplinks */
-  int64_t issued_at; /* its ticket */
-  bool asked;        /* its client has been asked to dial anew */
+  bool up;                      /* the client's SETTINGS have come */
+  uint64_t instance;            /* a number for its client's process */
+  uint32_t weight;              /* of the session's requests, relative to its other uplinks */
+  int64_t issued_at;            /* its ticket */
+  uint64_t number;              /* uplinks->numbers */
+  t2_uplink_farewell *farewell; /* other workers know of it; or NULL */
+  bool asked;                   /* its client has been asked to dial anew */
   char ticket_id[sizeof(((t2_ticket *)0)->id)];
 };
 
@@ -58,6 +61,7 @@ static uint64_t next_random(t2_uplinks *uplinks) {
 }
 
 static void note_weights(t2_entry_session *session) {
+  if (session->remote_count) t2_remotes_weigh(session);
   session->heaviest = 0;
   for (size_t i = 0; i < session->uplink_count; i++)
     if (session->uplinks[i]->weight > session->heaviest) session->heaviest = session->uplinks[i]->weight;
@@ -68,6 +72,7 @@ static void take_off(t2_entry_uplink *uplink) {
   t2_uplinks *uplinks = uplink->owner;
   t2_entry_session *session = uplink->session;
   session->left_ms = t2_loop_now(uplinks->proxy->loop);
+  if (uplink->farewell) uplinks->far->gone(uplinks, uplink->farewell);
   uplink->weight = 0;
   note_weights(session);
   t2_entry_sessions_detach(&uplinks->sessions, session, uplink);
@@ -113,10 +118,14 @@ static t2_str said(const t2_head *head, const char *name) {
   return field ? field->value : T2_STR_NULL;
 }
 
+uint64_t t2_uplinks_expiry(const t2_uplinks *uplinks, const t2_ticket *ticket) {
+  int64_t left = ticket->expires_at + T2_TICKET_LEEWAY_SECONDS - t2_clock_wall_ms() / 1000;
+  return t2_loop_now(uplinks->proxy->loop) + (uint64_t)(left > 0 ? left : 0) * 1000;
+}
+
 static int add(t2_uplinks *uplinks, const t2_ticket *ticket, const t2_head *head, t2_entry_uplink **out) {
   const t2_allocator *mem = uplinks->proxy->loop->mem;
-  int64_t left = ticket->expires_at + T2_TICKET_LEEWAY_SECONDS - t2_clock_wall_ms() / 1000;
-  uint64_t expires_ms = t2_loop_now(uplinks->proxy->loop) + (uint64_t)(left > 0 ? left : 0) * 1000;
+  uint64_t expires_ms = t2_uplinks_expiry(uplinks, ticket);
   if (uplinks->count >= uplinks->max) return T2_ERR_LIMIT;
   t2_entry_uplink *uplink = t2_calloc(mem, 1, sizeof(*uplink));
   if (!uplink) return T2_ERR_NOMEM;
@@ -126,6 +135,7 @@ static int add(t2_uplinks *uplinks, const t2_ticket *ticket, const t2_head *head
     return err;
   }
   uplink->owner = uplinks;
+  uplink->number = ++uplinks->numbers;
   uplink->weight = t2_load_weight(said(head, T2_PTTH_WEIGHT));
   note_weights(uplink->session);
   t2_str instance = said(head, T2_PTTH_INSTANCE);
@@ -191,48 +201,36 @@ static void refuse_uplink(const t2_server_request *request, int err) {
 
 /* ---- TCP, UDP and TLS sessions ---- */
 
-/* Never, as this entry was started. */
-static bool lacks_ports(const t2_uplinks *uplinks, t2_kind kind) {
-  const t2_entry_ports *ports = kind == T2_KIND_UDP ? uplinks->udp_ports : uplinks->ports;
-  if (kind == T2_KIND_TLS) return !uplinks->tls_port;
-  return t2_kind_has_port(kind) && (!ports || !ports->options.first);
-}
-
-static int open_port(t2_uplinks *uplinks, t2_entry_session *session, uint16_t asked, char *detail,
-                     size_t size) {
+/* T2_ERR_UNSUPPORTED: never, as this entry was started. */
+int t2_uplinks_open_port(t2_uplinks *uplinks, t2_entry_session *session, uint16_t asked, char *detail,
+                         size_t size) {
   bool udp = session->kind == T2_KIND_UDP;
   t2_entry_ports *ports = udp ? uplinks->udp_ports : uplinks->ports;
   if (session->kind == T2_KIND_HTTP || (session->kind == T2_KIND_TLS && uplinks->tls_port)) return 0;
   if (session->kind == T2_KIND_TLS)
-    return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no port for TLS sessions");
-  if (ports) return t2_entry_ports_open(ports, session, asked, detail, size);
-  return t2_detail(detail, size, T2_ERR_CONFLICT, "this entry has no ports for %s sessions",
+    return t2_detail(detail, size, T2_ERR_UNSUPPORTED, "this entry has no port for TLS sessions");
+  if (ports && ports->options.first) return t2_entry_ports_open(ports, session, asked, detail, size);
+  return t2_detail(detail, size, T2_ERR_UNSUPPORTED, "this entry has no ports for %s sessions",
                    udp ? "UDP" : "TCP");
 }
 
-/* False: the session has no port, and the request has been refused. */
-static bool has_port(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
-                     uint16_t asked) {
-  char detail[160];
-  int err = open_port(uplinks, uplink->session, asked, detail, sizeof(detail));
-  if (err == 0) return true;
+static void refuse_port(const t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
+                        int err, const char *detail) {
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "an uplink of session %s was refused: %s",
             uplink->session->id, detail);
-  bool never = lacks_ports(uplinks, uplink->session->kind);
   take_off(uplink);
-  if (never)
+  if (err == T2_ERR_UNSUPPORTED)
     t2_exchange_refuse_with(request->exchange, t2_problem_of_status(409), detail, T2_STR("retry-after"),
                             T2_STR("60"));
   else
     refuse(request, err == T2_ERR_CONFLICT ? 409 : 503, detail);
-  return false;
 }
 
 /* The 101 of a session that is not of HTTP says where it can be reached: text is kept as long as the head. */
-static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, t2_head *answer,
-                       char *text, size_t size) {
+static int add_address(const t2_uplinks *uplinks, const t2_entry_session *session, uint16_t port,
+                       t2_head *answer, char *text, size_t size) {
   bool tls = session->kind == T2_KIND_TLS;
-  uint16_t port = tls ? uplinks->tls_port : t2_entry_port_number(session);
+  if (tls) port = uplinks->tls_port;
   const char *host = tls ? uplinks->public_host : uplinks->ports_host;
   if (port == 0) return 0;
   snprintf(text, size, strchr(host, ':') ? "%s://[%s]:%u" : "%s://%s:%u", t2_kind_name(session->kind), host,
@@ -252,14 +250,15 @@ static void let_asked_go(const t2_entry_session *session) {
 }
 
 /* The exchange with the 101 ends, and the connection turns round: this side asks from here on. */
-static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink) {
+static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
+                       const t2_ticket *ticket, uint16_t port) {
   t2_h2_conn_options options;
   t2_conn *conn = NULL;
   t2_head answer;
   char address[320];
   t2_head_init(&answer, uplinks->proxy->loop->mem);
   int err = t2_ptth_accept(&answer);
-  if (err == 0) err = add_address(uplinks, uplink->session, &answer, address, sizeof(address));
+  if (err == 0) err = add_address(uplinks, uplink->session, port, &answer, address, sizeof(address));
   if (err == 0) conn = t2_h1_server_upgrade(request->h1, &answer);
   t2_head_fini(&answer);
   if (!conn) {
@@ -276,6 +275,11 @@ static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2
     take_off(uplink);
     return;
   }
+  if (uplinks->far) uplink->farewell = uplinks->far->opened(uplinks, uplink, ticket);
+  if (uplinks->far && !uplink->farewell) {
+    t2_h2_conn_close(uplink->h2, T2_ERR_NOMEM); /* its client comes again */
+    return;
+  }
   uplinks->total++;
   if (uplinks->moved)
     ask_anew(uplink);
@@ -283,6 +287,31 @@ static void turn_round(t2_uplinks *uplinks, const t2_server_request *request, t2
     let_asked_go(uplink->session);
   t2_log_at(&uplinks->proxy->loop->log, INFO, "entry", "uplink of session %s is up, from %.*s",
             uplink->session->id, T2_STR_ARG(t2_conn_peer(conn)));
+}
+
+void t2_uplinks_on_port(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
+                        const t2_ticket *ticket, int err, const char *detail, uint16_t port) {
+  if (err)
+    refuse_port(uplinks, request, uplink, err, detail);
+  else
+    turn_round(uplinks, request, uplink, ticket, port);
+}
+
+void t2_uplinks_no_port(t2_entry_uplink *uplink) {
+  take_off(uplink);
+}
+
+/* Ports may be another worker's. */
+static void settle_port(t2_uplinks *uplinks, const t2_server_request *request, t2_entry_uplink *uplink,
+                        const t2_ticket *ticket) {
+  char detail[160] = "";
+  if (uplinks->far && uplinks->far->ask_port && t2_kind_has_port(ticket->kind)) {
+    uplinks->far->ask_port(uplinks, request, uplink, ticket);
+    return;
+  }
+  int err = t2_uplinks_open_port(uplinks, uplink->session, ticket->port, detail, sizeof(detail));
+  t2_uplinks_on_port(uplinks, request, uplink, ticket, err, detail,
+                     err ? 0 : t2_entry_port_number(uplink->session));
 }
 
 void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request) {
@@ -312,8 +341,8 @@ void t2_uplinks_on_request(t2_uplinks *uplinks, const t2_server_request *request
     int err = add(uplinks, &ticket, head, &uplink);
     if (err)
       refuse_uplink(request, err);
-    else if (has_port(uplinks, request, uplink, ticket.port))
-      turn_round(uplinks, request, uplink);
+    else
+      settle_port(uplinks, request, uplink, &ticket);
   }
 }
 
@@ -355,7 +384,7 @@ static const t2_entry_uplink *best_of_all(const t2_entry_session *session) {
 }
 
 /* Of the clients that can take it, the one that the value fits best; of its uplinks the less busy. */
-static t2_leg *pick_by_value(const t2_entry_session *session, t2_str value) {
+static t2_leg *pick_by_value(const t2_entry_session *session, t2_str value, bool far) {
   const t2_entry_uplink *best = NULL;
   uint64_t hash = t2_sticky_hash(value), best_fit = 0;
   t2_load best_load = {0};
@@ -369,16 +398,12 @@ static t2_leg *pick_by_value(const t2_entry_session *session, t2_str value) {
     best_fit = fit;
     best_load = load;
   }
-  return best ? leg_on(best) : NULL;
+  t2_leg *other = far ? t2_remotes_pick_by_value(session, hash, best != NULL, best_fit) : NULL;
+  return other ? other : best ? leg_on(best) : NULL;
 }
 
-t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields) {
+static t2_leg *pick_any(t2_uplinks *uplinks, const t2_entry_session *session) {
   size_t n = session->uplink_count;
-  if (n > 1 && fields && session->guard && session->guard->terms.sticky) {
-    t2_str value = t2_sticky_value(&session->guard->terms, fields);
-    t2_leg *leg = value.n ? pick_by_value(session, value) : NULL;
-    if (leg) return leg;
-  }
   if (n == 0) return NULL;
   if (n == 1) return leg_on(session->uplinks[0]);
   size_t first = draw(uplinks, session), second = next_random(uplinks) % (n - 1);
@@ -387,6 +412,54 @@ t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, co
   bool other = t2_load_prefers(&a, &b);
   if (t2_load_is_good(other ? &b : &a)) return leg_on(session->uplinks[other ? second : first]);
   return leg_on(best_of_all(session));
+}
+
+static t2_str sticky_value(const t2_entry_session *session, const t2_fields *fields) {
+  if (!fields || !session->guard || !session->guard->terms.sticky) return T2_STR_NULL;
+  return t2_sticky_value(&session->guard->terms, fields);
+}
+
+t2_leg *t2_uplinks_pick_here(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields) {
+  t2_str value = session->uplink_count > 1 ? sticky_value(session, fields) : T2_STR_NULL;
+  t2_leg *leg = value.n ? pick_by_value(session, value, false) : NULL;
+  return leg ? leg : pick_any(uplinks, session);
+}
+
+bool t2_uplinks_leg_upgrades(const t2_leg *leg) {
+  return t2_remotes_has(leg) || t2_h2_conn_leg_upgrades(leg);
+}
+
+/* One that is elsewhere when none is here, or when that is its turn by weight. */
+static t2_leg *pick_with_remotes(t2_uplinks *uplinks, const t2_entry_session *session,
+                                 const t2_fields *fields) {
+  t2_str value = sticky_value(session, fields);
+  t2_leg *leg = value.n ? pick_by_value(session, value, true) : NULL;
+  if (leg) return leg;
+  if (session->uneven && t2_remotes_turn(session, next_random(uplinks)))
+    return t2_remotes_pick(session, next_random(uplinks));
+  leg = pick_any(uplinks, session);
+  return leg ? leg : t2_remotes_pick(session, next_random(uplinks));
+}
+
+t2_leg *t2_uplinks_pick(t2_uplinks *uplinks, const t2_entry_session *session, const t2_fields *fields) {
+  return session->remote_count ? pick_with_remotes(uplinks, session, fields)
+                               : t2_uplinks_pick_here(uplinks, session, fields);
+}
+
+uint64_t t2_uplink_number(const t2_entry_uplink *uplink) {
+  return uplink->number;
+}
+
+uint64_t t2_uplink_instance(const t2_entry_uplink *uplink) {
+  return uplink->instance;
+}
+
+uint32_t t2_uplink_weight(const t2_entry_uplink *uplink) {
+  return uplink->weight;
+}
+
+t2_entry_session *t2_uplink_session(const t2_entry_uplink *uplink) {
+  return uplink->session;
 }
 
 /* ---- The end ---- */

@@ -12,8 +12,8 @@ struct t2_entry_waiting {
 };
 
 const char *t2_waiting_why(const t2_entry_session *session) {
-  return session->uplink_count ? "the session's clients take no more requests now"
-                               : "nobody serves the session now";
+  return session->uplink_count || session->remote_count ? "the session's clients take no more requests now"
+                                                        : "nobody serves the session now";
 }
 
 /* ---- Out of the queue ---- */
@@ -26,7 +26,7 @@ static void on_timeout(t2_queue *queue, t2_place *place) {
 
 /* An upgrade was promised nothing, but its request has become a CONNECT by now. */
 static void give(t2_place *place, t2_leg *leg) {
-  if (place->leg.exchange->upgrade && !t2_h2_conn_leg_upgrades(leg))
+  if (place->leg.exchange->upgrade && !t2_uplinks_leg_upgrades(leg))
     t2_queue_drop(place, T2_ERR_UNSUPPORTED, T2_AT_ORIGIN, "the session's client takes no upgrades");
   else
     t2_queue_hand_over(place, leg);
@@ -118,7 +118,8 @@ size_t t2_waiting_count(const t2_entry_session *session) {
 
 bool t2_waiting_may(const t2_uplinks *uplinks, const t2_entry_session *session) {
   uint64_t now = t2_loop_now(uplinks->proxy->loop);
-  if (session->uplink_count == 0 && now - session->left_ms >= T2_WAITING_MOMENT_MS) return false;
+  if (session->uplink_count + session->remote_count == 0 && now - session->left_ms >= T2_WAITING_MOMENT_MS)
+    return false;
   return t2_waiting_count(session) < uplinks->queue_max && uplinks->waiting < T2_WAITING_TOTAL_MAX;
 }
 

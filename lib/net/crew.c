@@ -72,11 +72,15 @@ static void settle(t2_crew *crew) {
   if (crew->closing && crew->engaged == 0) end(crew);
 }
 
+void t2_crew_await(t2_crew *crew) {
+  uv_ref((uv_handle_t *)&crew->workers[0].box.wake);
+}
+
 void t2_crew_close(t2_crew *crew, void (*cb)(void *user), void *user) {
   crew->on_close = cb;
   crew->user = user;
   crew->closing = true;
-  uv_ref((uv_handle_t *)&crew->workers[0].box.wake); /* what the others say is waited for */
+  t2_crew_await(crew);
   settle(crew);
 }
 

@@ -51,6 +51,8 @@ unsigned t2_crew_engaged(const t2_crew *crew);
  * thread; they are dropped while too many wait. */
 t2_log t2_crew_log(t2_worker *worker);
 
+/* On worker 0: from here on what others say is waited for, whatever else keeps its loop going. */
+void t2_crew_await(t2_crew *crew);
 /* On worker 0, once: ends the threads when all have left, then cb; freed with it. */
 void t2_crew_close(t2_crew *crew, void (*cb)(void *user), void *user);
 

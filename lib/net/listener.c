@@ -35,6 +35,10 @@ struct t2_listener {
   bool stopped; /* t2_listener_stop: the socket is closed, or being closed */
   bool polling; /* the poll handle has not closed yet */
   bool closing;
+  const t2_deal_ops *deal; /* NULL: all are its own */
+  void *deal_user;
+  bool fed; /* it has no socket */
+  atomic_uint *load;
   uint16_t port;
   char address[T2_ADDRESS_TEXT];
   t2_listener_close_cb on_close, on_opened; /* on_opened: after a stop */
@@ -50,7 +54,7 @@ static void on_readable(uv_poll_t *poll, int status, int events);
 static void set_polling(t2_listener *listener) {
   bool full = listener->connections_max && listener->connections >= listener->connections_max;
 
-  if (listener->closing || listener->stopped) return;
+  if (listener->closing || listener->stopped || listener->fed) return;
   if (full || listener->held || t2_timer_running(&listener->pause))
     uv_poll_stop(&listener->poll);
   else
@@ -93,9 +97,14 @@ static void tell_opened(t2_listener *listener) {
   cb(listener->opened_user);
 }
 
+static void lighten(const t2_listener *listener) {
+  if (listener->load) atomic_fetch_sub_explicit(listener->load, 1, memory_order_relaxed);
+}
+
 static void on_conn_gone(void *user) {
   t2_listener *listener = user;
 
+  lighten(listener);
   if (listener->connections-- == listener->connections_max) set_polling(listener);
   tell_opened(listener);
 }
@@ -178,6 +187,7 @@ static void take(t2_listener *listener, int fd, const t2_address *peer) {
 
   if (err) {
     close(fd);
+    lighten(listener);
     pause_accepting(listener, t2_strerror(err));
     return;
   }
@@ -200,15 +210,36 @@ static void take(t2_listener *listener, int fd, const t2_address *peer) {
   }
 }
 
+void t2_listener_feed(t2_listener *listener, int fd, const t2_address *peer) {
+  if (!listener->closing && !listener->stopped) {
+    take(listener, fd, peer);
+    return;
+  }
+  lighten(listener);
+  close(fd);
+}
+
+/* Those it is dealt among have as many as they may have: they are not heard of when that changes. */
+static bool wait_for_room(t2_listener *listener) {
+  if (!listener->deal || listener->deal->has_room(listener->deal_user)) return false;
+  if (!listener->stopped && !t2_timer_running(&listener->pause)) {
+    listener->accepts->paused++;
+    t2_loop_timer_start(listener->loop, &listener->pause, STARVED_PAUSE_MS);
+    set_polling(listener);
+  }
+  return true;
+}
+
 /* One connection: false when there is no more to accept now. */
 static bool accept_one(t2_listener *listener) {
   t2_address peer;
   socklen_t size = sizeof(peer);
 
+  if (wait_for_room(listener)) return false;
   memset(&peer, 0, sizeof(peer));
   int fd = accept4(listener->fd, &peer.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0) {
-    take(listener, fd, &peer);
+    if (!listener->deal || !listener->deal->take(fd, &peer, listener->deal_user)) take(listener, fd, &peer);
     return true;
   }
   switch (errno) {
@@ -257,6 +288,10 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   listener->pass = options->pass;
   listener->pass_user = options->pass_user;
   listener->hello_ms = options->hello_ms;
+  listener->deal = options->deal;
+  listener->deal_user = options->deal_user;
+  listener->fed = options->fed;
+  listener->load = options->load;
   listener->accepts = options->accepts ? options->accepts : &listener->unshared;
   t2_list_init(&listener->opening);
   t2_list_init(&listener->handed);
@@ -264,11 +299,32 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   return listener;
 }
 
+/* Of a socket that was opened, or of none. */
+static void set_up(t2_listener *listener, const t2_listener_options *options, t2_accept_cb cb, void *user) {
+  t2_loop_hold(listener->loop);
+  listener->held = options->held;
+  listener->tls = options->tls ? t2_tls_ref(options->tls) : NULL;
+  listener->on_accept = cb;
+  listener->user = user;
+}
+
+static int fed_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
+                   void *user) {
+  t2_listener *listener = listener_new(loop, options);
+
+  if (!listener) return T2_ERR_NOMEM;
+  listener->fd = -1;
+  set_up(listener, options, cb, user);
+  *out = listener;
+  return 0;
+}
+
 int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options *options, t2_accept_cb cb,
                     void *user, char *detail, size_t detail_size) {
   t2_listener_socket_state opened;
 
   *out = NULL;
+  if (options->fed) return fed_new(out, loop, options, cb, user);
   int err = t2_listener_socket_open(&opened, options, detail, detail_size);
   if (err) return err;
   t2_listener *listener = listener_new(loop, options);
@@ -279,14 +335,10 @@ int t2_listener_new(t2_listener **out, t2_loop *loop, const t2_listener_options 
     return t2_detail(detail, detail_size, t2_error_of_uv(err), "cannot listen on %s: %s", options->address,
                      uv_strerror(err));
   }
-  t2_loop_hold(loop);
+  set_up(listener, options, cb, user);
   listener->fd = opened.fd;
   listener->polling = true;
-  listener->held = options->held;
   listener->poll.data = listener;
-  listener->tls = options->tls ? t2_tls_ref(options->tls) : NULL;
-  listener->on_accept = cb;
-  listener->user = user;
   listener->port = t2_address_port(&opened.address);
   t2_address_format(&opened.address, listener->address);
   set_polling(listener);
@@ -344,6 +396,7 @@ static void on_poll_close(uv_handle_t *handle) {
 static void close_socket(t2_listener *listener) {
   if (listener->stopped) return;
   listener->stopped = true;
+  if (listener->fed) return;
   uv_close((uv_handle_t *)&listener->poll, on_poll_close);
   close(listener->fd);
   listener->fd = -1;
@@ -359,7 +412,7 @@ static void accept_waiting(t2_listener *listener) {
 
 void t2_listener_stop(t2_listener *listener, uint64_t opening_ms, t2_listener_close_cb cb, void *user) {
   if (listener->stopped || listener->closing) return;
-  if (!listener->held) accept_waiting(listener);
+  if (!listener->held && !listener->fed) accept_waiting(listener);
   close_socket(listener);
   listener->on_opened = cb;
   listener->opened_user = user;
@@ -391,7 +444,7 @@ void t2_listener_close(t2_listener *listener, t2_listener_close_cb cb, void *use
     t2_conn_disown(conn);
     t2_conn_close(conn, T2_ERR_CANCELLED);
   }
-  bool closed = listener->stopped && !listener->polling;
+  bool closed = (listener->stopped || listener->fed) && !listener->polling;
   close_socket(listener);
   if (closed) t2_loop_reap(listener->loop, &listener->reapable, free_reaped);
 }

@@ -4,8 +4,10 @@
 #define T2_NET_LISTENER_H
 
 #include <net/accepts.h>
+#include <net/address.h>
 #include <net/conn.h>
 #include <net/tls.h>
+#include <stdatomic.h>
 
 typedef struct t2_listener t2_listener;
 
@@ -20,6 +22,14 @@ typedef struct t2_pass_ops {
    * server_name is valid during the call. */
   void (*on_passed)(t2_conn *conn, int err, t2_str server_name, void *user);
 } t2_pass_ops;
+
+/* Connections may be accepted for listeners of other threads as well (entry/workers.h). */
+typedef struct t2_deal_ops {
+  /* False: nothing is accepted for a while. */
+  bool (*has_room)(void *user);
+  /* Each connection that is accepted. True: it went elsewhere; false: it is this listener's. */
+  bool (*take)(int fd, const t2_address *peer, void *user);
+} t2_deal_ops;
 
 typedef struct t2_listener_options {
   const char *address;      /* "HOST:PORT", "[V6]:PORT"; host is a literal address or "localhost" (which is
@@ -39,6 +49,10 @@ typedef struct t2_listener_options {
   uint64_t hello_ms;   /* for the hello, where it is read */
   t2_accepts *accepts; /* whom it lets in, and counts; outlives the connections. NULL: everybody, uncounted */
   bool held;           /* nothing is accepted until t2_listener_hold says so */
+  const t2_deal_ops *deal; /* NULL: all are its own; outlives the listener */
+  void *deal_user;
+  bool fed;          /* it has no socket, and no address: its connections come by t2_listener_feed */
+  atomic_uint *load; /* made one less for each connection that is gone; NULL: not wanted */
 } t2_listener_options;
 
 /* The connection is the callee's: it sets ops at once, or closes it. */
@@ -54,6 +68,8 @@ const char *t2_listener_address(const t2_listener *listener);
 uint16_t t2_listener_port(const t2_listener *listener);
 /* Its descriptor, for handing it to another process; -1 once it is stopped. */
 int t2_listener_socket(const t2_listener *listener);
+/* A connection, accepted elsewhere; the descriptor is the listener's from here on. */
+void t2_listener_feed(t2_listener *listener, int fd, const t2_address *peer);
 /* True: connections wait in the system's queue; false: they are accepted. */
 void t2_listener_hold(t2_listener *listener, bool held);
 /* Another connections_max from now on; those that are open stay. */

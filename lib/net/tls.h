@@ -37,6 +37,9 @@ int t2_tls_server_set_oldest(t2_tls *tls, const char *version, char *detail, siz
 /* Keeps the keys of session tickets in this file, secret, so that clients resume after a restart. 0; or, with
  * a detail, T2_ERR_IO, T2_ERR_NOMEM. */
 int t2_tls_server_keep_tickets(t2_tls *tls, const char *file, char *detail, size_t detail_size);
+/* Has the keys of session tickets that another server has now: clients of one resume at the other, until keys
+ * change. */
+void t2_tls_server_share_tickets(t2_tls *tls, const t2_tls *other);
 /* Reads all files of a server's settings again, for the handshakes that begin from now on; connections that
  * are there go on, and their sessions can be resumed. On failure everything stays as it was, and detail says
  * why, as by t2_tls_server_new. */

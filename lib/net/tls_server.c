@@ -193,6 +193,10 @@ int t2_tls_server_keep_tickets(t2_tls *tls, const char *file, char *detail, size
   return err ? t2_detail(detail, detail_size, err, "%s: %s", file, t2_strerror(err)) : 0;
 }
 
+void t2_tls_server_share_tickets(t2_tls *tls, const t2_tls *other) {
+  memcpy(tls->tickets.keys, other->tickets.keys, sizeof(tls->tickets.keys));
+}
+
 int t2_tls_server_reload(t2_tls *tls, char *detail, size_t detail_size) {
   return renew(tls, (t2_tls_sentence){detail, detail_size});
 }

@@ -250,6 +250,10 @@ int t2_server_socket(const t2_server *server) {
   return server->draining ? -1 : t2_listener_socket(server->listener);
 }
 
+void t2_server_feed(t2_server *server, int fd, const t2_address *peer) {
+  t2_listener_feed(server->listener, fd, peer);
+}
+
 void t2_server_hold(t2_server *server, bool held) {
   if (!server->draining) t2_listener_hold(server->listener, held);
 }

@@ -42,6 +42,8 @@ const char *t2_server_address(const t2_server *server);
 size_t t2_server_connections(const t2_server *server);
 /* Its listening descriptor; -1 once it drains. */
 int t2_server_socket(const t2_server *server);
+/* As t2_listener_feed. */
+void t2_server_feed(t2_server *server, int fd, const t2_address *peer);
 /* As t2_listener_hold. */
 void t2_server_hold(t2_server *server, bool held);
 /* Takes connections_max and the timeouts of these options over; connections that are there go by the new

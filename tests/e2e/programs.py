@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("T2_BIN", ROOT / "build/asan/bin"))
 BIN_RELEASE = Path(os.environ.get("T2_BIN_RELEASE", ROOT / "build/release/bin"))
 DEADLINE = float(os.environ.get("T2_DEADLINE", "30"))  # seconds: far more than anything takes when it works
+# Of programs whose tests don't say it: e2e.wide.* are those of others with several threads.
+WORKERS = {"proxyentry": os.environ.get("T2_ENTRY_WORKERS"), "tunnelc": os.environ.get("T2_CLIENT_WORKERS")}
 SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer")
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:detect_stack_use_after_return=1",
@@ -186,6 +188,8 @@ class Site:
 
     def start(self, name, *arguments, **options):
         number = self.counts[name] = self.counts.get(name, 0) + 1
+        if WORKERS.get(name) and "--workers" not in arguments:
+            arguments = [*arguments, "--workers", WORKERS[name]]
         program = Program(name, arguments, self.folder, label=f"{name}-{number}", binaries=self.binaries, **options)
         self.programs.append(program)
         return program

@@ -129,10 +129,9 @@ static void test_mail_arrives_once_and_in_each_senders_order(void **state) {
     starts[i] = (t2_mail){.open = on_start};
     t2_crew_send(t2_crew_worker(r.crew, i), &starts[i]);
   }
-  while (parts[0].got < (WORKERS - 1) * LETTERS) {
-    uv_ref((uv_handle_t *)&t2_crew_worker(r.crew, 0)->box.wake);
+  t2_crew_await(r.crew);
+  while (parts[0].got < (WORKERS - 1) * LETTERS)
     uv_run(&r.uv, UV_RUN_ONCE);
-  }
   for (unsigned i = 1; i < WORKERS; i++) {
     leaves[i] = (t2_mail){.open = on_leave};
     t2_crew_send(t2_crew_worker(r.crew, i), &leaves[i]);

@@ -256,7 +256,7 @@ static void open_pair(pair *p) {
   t2_shared_mem_init(&p->mem, 0);
   assert_true(test_loop_open(&p->tl, &p->mem.hook, NULL));
   assert_int_equal(t2_crew_new(&p->crew, p->tl.loop, 2, "test"), 0);
-  uv_ref((uv_handle_t *)&t2_crew_worker(p->crew, 0)->box.wake); /* nothing else keeps this loop going */
+  t2_crew_await(p->crew); /* nothing else keeps this loop going */
   t2_proxy_init(&p->proxy, p->tl.loop, "here");
   t2_bridges_init(&p->bridges, t2_crew_worker(p->crew, 0), &p->proxy, on_back, p);
   p->there.worker = t2_crew_worker(p->crew, 1);

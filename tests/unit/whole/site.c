@@ -159,7 +159,8 @@ static uint16_t free_port(site *s) {
   return ntohs(address.sin_port);
 }
 
-static void start_entry(site *s, const char *cert, const char *key, const char *ca, const char *token) {
+static void start_entry(site *s, const char *cert, const char *key, const char *ca, const char *token,
+                        const site_options *with) {
   t2_entry_options options;
   char control[64], detail[256];
   t2_entry_options_init(&options);
@@ -174,6 +175,7 @@ static void start_entry(site *s, const char *cert, const char *key, const char *
   options.token = token;
   options.tcp_port_first = options.tcp_port_last = s->tcp_port;
   options.queue_timeout_ms = 100;
+  if (with->entry_workers) options.workers = with->entry_workers;
   options.on_event = on_entry_event;
   options.user = s;
   if (t2_entry_new(&s->entry, &s->loop, &options, detail, sizeof(detail))) fail_msg("entry: %s", detail);
@@ -236,7 +238,7 @@ void site_start_with(site *s, const t2_allocator *mem, const site_options *optio
   int port = open_origin(s);
   if (options->kind == T2_CLIENT_TCP) s->tcp_port = free_port(s);
   start_control(s, cert, key);
-  start_entry(s, cert, key, ca, token);
+  start_entry(s, cert, key, ca, token, options);
   start_client(s, port, ca, token, options);
   while (!s->ready)
     uv_run(&s->loop, UV_RUN_ONCE);
