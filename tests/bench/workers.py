@@ -17,12 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
 
-CONNECTIONS = 32
+CONNECTIONS = 16  # for each worker: what is gathered in a turn is alike
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("requests", nargs="?", type=int, default=4000)
+    parser.add_argument("requests", nargs="?", type=int, default=4096)
     parser.add_argument("--bin", default=str(ROOT / "build/release/bin"))
     parser.add_argument("--load", type=int, metavar="SECONDS")
     return parser.parse_args()
@@ -40,6 +40,8 @@ CASES = [
     ("one worker", 1, [], 1),
     ("two, an uplink each: none crosses", 2, ["--uplinks", "2"], 2),
     ("two, one uplink: half cross", 2, [], 1),
+    ("eight, an uplink each: none crosses", 8, ["--uplinks", "8"], 8),
+    ("eight, one uplink: 7 of 8 cross", 8, [], 1),
 ]
 
 
@@ -57,16 +59,16 @@ def wrapped(folder):
 def open_site(binaries, workers, client, uplinks, origin):
     site = Site(tempfile.mkdtemp(prefix="t2-workers-"), binaries=binaries, log_level="info")
     site.tunneld()
-    entry = site.proxyentry("--workers", workers)
+    entry = site.proxyentry("--workers", workers, "--uplink-ping", "600")  # valgrind is slow
     tunnel = site.tunnelc(origin.target, *client, session="main")
     wait_until(lambda: len([e for e in tunnel.events if e["event"] == "connected"]) == uplinks, "uplinks", timeout=60)
     site.session = "main"
     return site, entry
 
 
-def ask(site, count):
-    clients = [Client(site.public, timeout=120) for _ in range(CONNECTIONS)]
-    for _ in range(count // CONNECTIONS):
+def ask(site, count, connections):
+    clients = [Client(site.public, timeout=120) for _ in range(connections)]
+    for _ in range(count // connections):
         for client in clients:
             client.request("GET", site.path("/bytes/13"))
         for client in clients:
@@ -80,7 +82,7 @@ def instructions(workers, client, uplinks, count):
     with tempfile.TemporaryDirectory(prefix="t2-callgrind-") as folder:
         origin = Origin()
         site, entry = open_site(wrapped(folder), workers, client, uplinks, origin)
-        ask(site, count)
+        ask(site, count, CONNECTIONS * workers)
         entry.stop(timeout=120)
         site.close()
         origin.close()
@@ -94,11 +96,12 @@ def count():
         few, many = instructions(*case, n // 4), instructions(*case, n)
         costs.append((many - few) / (n - n // 4))
         print(f"{name:40} {costs[-1]:9.0f} instructions a request", flush=True)
-    print(f"{'one that crosses':40} {2 * costs[2] - costs[1]:9.0f}")
+    print(f"{'one that crosses, of two':40} {2 * costs[2] - costs[1]:9.0f}")
+    print(f"{'one that crosses, of eight':40} {(8 * costs[4] - costs[3]) / 7:9.0f}")
 
 
 def load():
-    for name, workers, client, uplinks in [*CASES, ("two, and a client of two", 2, ["--workers", "2"], 2)]:
+    for name, workers, client, uplinks in [*CASES[:3], ("two, and a client of two", 2, ["--workers", "2"], 2)]:
         nginx = Nginx()
         site, _ = open_site(GIVEN.bin, workers, client, uplinks, nginx)
         said = subprocess.run(["wrk", "-t1", "-c64", f"-d{GIVEN.load}", "--latency", site.url("/")],

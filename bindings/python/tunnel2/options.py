@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     basic_auth_file: StrPath  # the same from the first line of it
     sticky_cookie: str  # requests with the same value of it go to the same client, as long as it is there
     sticky_header: str  # likewise, by a header field
+    workers: int  # threads that serve an origin; 0: one a processor
     hostnames: Iterable[str]  # http, tls: names of one's own that point to the entry
     connect_timeout: float  # to the origin
     response_timeout: float  # from the end of a request to the head of its answer
@@ -164,6 +165,7 @@ _SCALARS: dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "health_failures": ("health_failures", _number(32)), "health_passes": ("health_passes", _number(32)),
     "connect_failures_max": ("connect_failures_max", _number(32)),
     "sticky_cookie": ("sticky_cookie", _text), "sticky_header": ("sticky_header", _text),
+    "workers": ("workers", _number(32)),
 }
 
 # The list, and its count.
