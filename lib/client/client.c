@@ -209,9 +209,12 @@ static int make_client(t2_client **out, uv_loop_t *uv, const t2_client_options *
 /* It waits for news from its making on. */
 int t2_client_make_member(t2_client_member *member, uv_loop_t *uv, const t2_client_options *options,
                           char *detail, size_t size) {
-  int err = make_client(&member->client, uv, options, member, detail, size);
-  if (err == 0) member->client->state = T2_CLIENT_STATE_RUNNING;
-  return err;
+  t2_client *client;
+  int err = make_client(&client, uv, options, member, detail, size);
+  if (err) return err;
+  client->state = T2_CLIENT_STATE_RUNNING;
+  member->client = client;
+  return 0;
 }
 
 int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given, char *detail, size_t size) {
