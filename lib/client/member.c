@@ -107,7 +107,8 @@ void t2_client_on_news(t2_mail *mail, void *worker) {
   t2_free(client->loop->mem, news);
 }
 
-/* The first worker has read the file just before: that it can't be read now is as if nothing had been said. */
+/* The first worker has read the file just before: that it can't be read now is as if nothing had been said.
+ */
 static void trust_anew(t2_client *client, const char *ca_file) {
   char detail[256] = "";
   t2_tls *link = NULL, *uplink = NULL;

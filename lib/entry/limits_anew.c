@@ -53,6 +53,43 @@ void t2_entry_init_limits(t2_entry *entry) {
   entry->uplinks.queue_timeout_ms = o->queue_timeout_ms;
 }
 
+static void take(t2_entry *entry, const t2_entry_options *options) {
+  copy_limits(&entry->options, options);
+  t2_entry_init_limits(entry);
+  entry->ports.options.connections_max = options->connections_max;
+  entry->flows.legs.idle_ms = options->udp_idle_timeout_ms;
+  entry->anteroom.queue.options.timeout_ms = options->queue_timeout_ms;
+  t2_entry_limit_listeners(entry);
+  limit_sessions(entry);
+}
+
+/* To another worker; mail. Of the options the limits alone are looked at. */
+typedef struct anew {
+  t2_mail mail;
+  t2_entry_options options;
+} anew;
+
+static void on_anew(t2_mail *mail, void *worker) {
+  anew *a = T2_CONTAINER_OF(mail, anew, mail);
+  const t2_entry_member *member = ((const t2_worker *)worker)->part;
+  if (member->entry) take(member->entry, &a->options);
+  t2_free(member->all->mem, a);
+}
+
+static void tell_others(t2_entry *entry, const t2_entry_options *options) {
+  t2_entry_members *members = entry->members;
+  if (!members || members->ending) return;
+  for (unsigned i = 1; i <= members->parts; i++) {
+    anew *a = t2_alloc(members->mem, sizeof(*a));
+    if (!a) {
+      t2_log_at(&entry->loop->log, WARN, "entry", "a worker keeps its limits: %s", t2_strerror(T2_ERR_NOMEM));
+      continue;
+    }
+    *a = (anew){.mail.open = on_anew, .options = *options};
+    t2_crew_send(members->list[i].worker, &a->mail);
+  }
+}
+
 int t2_entry_set_limits(t2_entry *entry, const t2_entry_options *given, char *detail, size_t size) {
   t2_entry_options options;
   t2_entry_options_init(&options);
@@ -60,12 +97,7 @@ int t2_entry_set_limits(t2_entry *entry, const t2_entry_options *given, char *de
   if (entry->closing || t2_options_read(&options, sizeof(options), given)) return T2_ERR_INVALID;
   int err = t2_entry_check_waits(&options, detail, size);
   if (err) return err;
-  copy_limits(&entry->options, &options);
-  t2_entry_init_limits(entry);
-  entry->ports.options.connections_max = options.connections_max;
-  entry->flows.legs.idle_ms = options.udp_idle_timeout_ms;
-  entry->anteroom.queue.options.timeout_ms = options.queue_timeout_ms;
-  t2_entry_limit_listeners(entry);
-  limit_sessions(entry);
+  take(entry, &options);
+  tell_others(entry, &options);
   return 0;
 }

@@ -301,6 +301,16 @@ int t2_entry_listen(t2_entry *entry, char *detail, size_t size) {
 
 /* ---- Limits and certificates anew ---- */
 
+/* Where connections are dealt, their number is the dealer's to bound. */
+static void set_limits(t2_entry *entry, t2_server *server, t2_server_options *options, t2_entry_lane lane) {
+  if (!server) return;
+  if (entry->members) {
+    if (!t2_entry_is_second(entry)) entry->members->connections_max[lane] = options->listener.connections_max;
+    options->listener.connections_max = 0;
+  }
+  t2_server_set_limits(server, options);
+}
+
 /* Of the uplinks' own listener: as many connections, and a time for the head; the rest is the protocol's. */
 static void limit_uplinks(t2_entry *entry) {
   t2_server_options options;
@@ -309,15 +319,16 @@ static void limit_uplinks(t2_entry *entry) {
   options.listener.connections_max = entry->options.uplinks_max;
   if (entry->shared) options.listener.connections_max += entry->options.connections_max;
   options.h1.header_timeout_ms = entry->options.header_timeout_ms;
-  t2_server_set_limits(entry->uplink_server, &options);
+  set_limits(entry, entry->uplink_server, &options, T2_ENTRY_LANE_UPLINK);
 }
 
 void t2_entry_limit_listeners(t2_entry *entry) {
   t2_server_options options;
   t2_server_options_init(&options);
   limit_options(&entry->options, &options);
-  if (entry->public_server) t2_server_set_limits(entry->public_server, &options);
-  if (entry->public_tls_server) t2_server_set_limits(entry->public_tls_server, &options);
+  set_limits(entry, entry->public_server, &options, T2_ENTRY_LANE_PUBLIC);
+  limit_options(&entry->options, &options);
+  set_limits(entry, entry->public_tls_server, &options, T2_ENTRY_LANE_PUBLIC_TLS);
   if (entry->uplink_server) limit_uplinks(entry);
   if (entry->passthrough) t2_listener_set_max(entry->passthrough, entry->options.connections_max);
 }

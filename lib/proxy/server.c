@@ -267,6 +267,7 @@ void t2_server_set_limits(t2_server *server, const t2_server_options *options) {
   server->options.h1.header_timeout_ms = options->h1.header_timeout_ms;
   server->options.h1.keep_alive_timeout_ms = options->h1.keep_alive_timeout_ms;
   server->options.h1.body_timeout_ms = options->h1.body_timeout_ms;
+  server->options.h1.body_rate_min = options->h1.body_rate_min;
   server->options.h2.idle_timeout_ms = options->h2.idle_timeout_ms;
   server->options.h2.stuck_timeout_ms = options->h2.stuck_timeout_ms;
   if (!server->draining) t2_listener_set_max(server->listener, options->listener.connections_max);
