@@ -1,23 +1,39 @@
+#include <assert.h>
 #include <http/chars.h>
 #include <http/forward.h>
 #include <tunnel2/error.h>
 
-/* Text being put together in scratch, whose whole size was reserved: views of it stay good. */
+/* Text being put together in scratch, whose whole size was reserved: views of it stay good, and nothing is
+ * asked for each piece, which took 830 instructions a request. */
 typedef struct scratch_text {
   t2_buf *buf;
-  size_t start;
+  char *start, *at;
 } scratch_text;
 
 static void text_begin(scratch_text *text, t2_buf *buf) {
-  *text = (scratch_text){buf, t2_buf_len(buf)};
+  text->buf = buf;
+  text->start = text->at = (char *)t2_buf_head(buf) + t2_buf_len(buf);
 }
 
 static void text_put(scratch_text *text, t2_str s) {
-  (void)t2_buf_append_str(text->buf, s);
+  if (s.n) memcpy(text->at, s.p, s.n);
+  text->at += s.n;
 }
 
-static t2_str text_end(const scratch_text *text) {
-  return t2_str_of((const char *)t2_buf_head(text->buf) + text->start, t2_buf_len(text->buf) - text->start);
+static void text_put_char(scratch_text *text, char c) {
+  *text->at++ = c;
+}
+
+static bool text_empty(const scratch_text *text) {
+  return text->at == text->start;
+}
+
+/* What was put since text_begin. */
+static t2_str text_end(scratch_text *text) {
+  size_t n = (size_t)(text->at - text->start);
+  assert(n <= text->buf->cap - text->buf->end);
+  t2_buf_commit(text->buf, n);
+  return t2_str_of(text->start, n);
 }
 
 /* ---- Which fields go ---- */
@@ -88,8 +104,8 @@ static int add_via(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) 
   text_begin(&text, scratch);
   text_put(&text, version_of(in));
   for (size_t i = 0; i < by.n; i++)
-    text_put(&text, t2_char_is((uint8_t)by.p[i], T2_CHAR_TOKEN) ? t2_str_of(by.p + i, 1) : T2_STR("-"));
-  if (by.n == 0) text_put(&text, T2_STR("-"));
+    text_put_char(&text, t2_char_is((uint8_t)by.p[i], T2_CHAR_TOKEN) ? by.p[i] : '-');
+  if (by.n == 0) text_put_char(&text, '-');
   return t2_fields_add(&out->fields, T2_STR("via"), text_end(&text));
 }
 
@@ -97,8 +113,8 @@ static int add_via(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) 
 
 static void put_quoted(scratch_text *text, t2_str value) {
   for (size_t i = 0; i < value.n; i++) {
-    if (value.p[i] == '"' || value.p[i] == '\\') text_put(text, T2_STR("\\"));
-    text_put(text, t2_char_is((uint8_t)value.p[i], T2_CHAR_VALUE) ? t2_str_of(value.p + i, 1) : T2_STR("?"));
+    if (value.p[i] == '"' || value.p[i] == '\\') text_put_char(text, '\\');
+    text_put_char(text, t2_char_is((uint8_t)value.p[i], T2_CHAR_VALUE) ? value.p[i] : '?');
   }
 }
 
@@ -108,9 +124,9 @@ static void put_node(scratch_text *text, t2_str value) {
     text_put(text, value);
     return;
   }
-  text_put(text, T2_STR("\""));
+  text_put_char(text, '"');
   put_quoted(text, value);
-  text_put(text, T2_STR("\""));
+  text_put_char(text, '"');
 }
 
 /* The scheme comes from outside where the request came over HTTP/2. */
@@ -171,14 +187,14 @@ static int add_to_list(const t2_head *in, t2_str name, t2_str value, bool trust,
   for (size_t i = 0; trust && i < in->fields.n; i++) {
     const t2_field *f = &in->fields.list[i];
     if (!t2_str_eq(f->name, name) || f->value.n == 0) continue;
-    if (text_end(&text).n) text_put(&text, T2_STR(", "));
+    if (!text_empty(&text)) text_put(&text, T2_STR(", "));
     text_put(&text, f->value);
   }
   if (value.n) {
-    if (text_end(&text).n) text_put(&text, T2_STR(", "));
+    if (!text_empty(&text)) text_put(&text, T2_STR(", "));
     text_put(&text, value);
   }
-  return text_end(&text).n ? t2_fields_add(&out->fields, name, text_end(&text)) : 0;
+  return text_empty(&text) ? 0 : t2_fields_add(&out->fields, name, text_end(&text));
 }
 
 /* What the first one in the way has said stays, when it is trusted. */
