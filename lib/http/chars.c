@@ -67,18 +67,33 @@ bool t2_chars_all(t2_str s, uint8_t classes) {
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Does one of the eight bytes lie below 0x20, or is it DEL? */
-static bool has_control(uint64_t word) {
+/* Marks the bytes that lie below 0x20 or are DEL: the lowest mark is right, those above it may be too many.
+ */
+static uint64_t controls(uint64_t word) {
   uint64_t del = word ^ EACH(0x7f);
   uint64_t below = (word - EACH(0x20)) & ~word, zero = (del - EACH(1)) & ~del;
-  return ((below | zero) & EACH(0x80)) != 0;
+  return (below | zero) & EACH(0x80);
+}
+
+/* The first of eight bytes that is marked. */
+static size_t first_of(uint64_t marks) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  return (size_t)__builtin_ctzll(marks) / 8;
+#else
+  (void)marks;
+  return 0;
+#endif
 }
 
 const uint8_t *t2_chars_skip_value(const uint8_t *p, const uint8_t *end) {
   while (end - p >= 8) {
     uint64_t word;
     memcpy(&word, p, sizeof(word));
-    if (has_control(word)) break; /* or HTAB, which the table lets through */
+    uint64_t marks = controls(word);
+    if (marks) {
+      p += first_of(marks); /* or before it; HTAB, too, has a mark, which the table lets through */
+      break;
+    }
     p += 8;
   }
   while (p < end && t2_char_is(*p, T2_CHAR_VALUE))

@@ -44,10 +44,19 @@ static bool is_not_for_tables(t2_str name) {
   }
 }
 
-int t2_fields_add(t2_fields *fields, t2_str name, t2_str value) {
+int t2_fields_put(t2_fields *fields, t2_field field) {
   if (fields->n == fields->cap && fields_grow(fields)) return T2_ERR_NOMEM;
-  fields->list[fields->n++] = (t2_field){name, value, is_not_for_tables(name)};
+  fields->list[fields->n++] = field;
   return 0;
+}
+
+int t2_fields_add(t2_fields *fields, t2_str name, t2_str value) {
+  return t2_fields_put(fields,
+                       (t2_field){.name = name, .value = value, .sensitive = is_not_for_tables(name)});
+}
+
+int t2_fields_add_sound(t2_fields *fields, t2_str name, t2_str value) {
+  return t2_fields_put(fields, (t2_field){name, value, is_not_for_tables(name), true, true});
 }
 
 void t2_fields_remove(t2_fields *fields, t2_str name) {
@@ -173,7 +182,7 @@ typedef struct head_copy {
   t2_field list[];
 } head_copy;
 
-static size_t text_size(const t2_head *head) {
+size_t t2_head_text_size(const t2_head *head) {
   size_t n = head->method.n + head->scheme.n + head->authority.n + head->path.n + head->protocol.n;
   for (size_t i = 0; i < head->fields.n; i++)
     n += head->fields.list[i].name.n + head->fields.list[i].value.n;
@@ -189,7 +198,7 @@ static t2_str put(char **at, t2_str s) {
 
 t2_head *t2_head_copy(const t2_head *head, const t2_allocator *mem) {
   size_t n = head->fields.n;
-  head_copy *copy = t2_alloc(mem, sizeof(*copy) + n * sizeof(copy->list[0]) + text_size(head));
+  head_copy *copy = t2_alloc(mem, sizeof(*copy) + n * sizeof(copy->list[0]) + t2_head_text_size(head));
   if (!copy) return NULL;
   char *at = (char *)&copy->list[n];
   copy->head = *head;
@@ -200,9 +209,9 @@ t2_head *t2_head_copy(const t2_head *head, const t2_allocator *mem) {
   copy->head.protocol = put(&at, head->protocol);
   copy->head.fields = (t2_fields){.mem = mem, .list = copy->list, .n = n, .cap = n};
   for (size_t i = 0; i < n; i++) {
-    const t2_field *f = &head->fields.list[i];
-    t2_str name = put(&at, f->name);
-    copy->list[i] = (t2_field){name, put(&at, f->value), f->sensitive};
+    copy->list[i] = head->fields.list[i];
+    copy->list[i].name = put(&at, copy->list[i].name);
+    copy->list[i].value = put(&at, copy->list[i].value);
   }
   return &copy->head;
 }
@@ -300,8 +309,7 @@ static int view_without(const t2_head *head, t2_str name, const t2_allocator *me
   for (size_t i = 0; i < head->fields.n && err == 0; i++) {
     const t2_field *f = &head->fields.list[i];
     if (t2_str_eq(f->name, name)) continue;
-    err = t2_fields_add(&out->fields, f->name, f->value);
-    if (err == 0) out->fields.list[out->fields.n - 1].sensitive = f->sensitive;
+    err = t2_fields_put(&out->fields, *f);
   }
   return err;
 }

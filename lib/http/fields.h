@@ -9,6 +9,9 @@
 typedef struct t2_field {
   t2_str name, value;
   bool sensitive; /* never put into an HPACK table (secrets, ids of one request) */
+  /* A parser has looked at every character, so that no writer need look again: the name is a token in lower
+   * case, the value one that a field may have. Whoever puts in another takes the mark off. */
+  bool sound_name, sound_value;
 } t2_field;
 
 /* An array of views in order; the array is owned, the bytes are not. */
@@ -25,6 +28,10 @@ static inline void t2_fields_reset(t2_fields *fields) {
 }
 /* 0 or T2_ERR_NOMEM. `sensitive` follows from the name; the caller may set it for others. */
 int t2_fields_add(t2_fields *fields, t2_str name, t2_str value);
+/* The same for a parser, which has looked at both. */
+int t2_fields_add_sound(t2_fields *fields, t2_str name, t2_str value);
+/* The field as it is, with its marks. */
+int t2_fields_put(t2_fields *fields, t2_field field);
 /* Without the fields of that (lower-case) name. */
 void t2_fields_remove(t2_fields *fields, t2_str name);
 /* The first field of that (lower-case) name, or NULL. */
@@ -73,6 +80,8 @@ void t2_head_reset(t2_head *head);
 /* A deep copy in memory of its own, freed with t2_head_free_copy; NULL when there is no memory. */
 t2_head *t2_head_copy(const t2_head *head, const t2_allocator *mem);
 void t2_head_free_copy(t2_head *head, const t2_allocator *mem);
+/* Bytes of all its texts together. */
+size_t t2_head_text_size(const t2_head *head);
 
 /* A view of the head with one more field; its own array is freed by t2_fields_fini. 0 or T2_ERR_NOMEM. */
 int t2_head_with(const t2_head *head, t2_str name, t2_str value, const t2_allocator *mem, t2_head *out);

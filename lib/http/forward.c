@@ -84,10 +84,9 @@ static void take_control_data(const t2_head *in, t2_head *out) {
   t2_fields_reset(&out->fields);
 }
 
-static int pass(const t2_field *f, t2_head *out) {
-  int err = t2_fields_add(&out->fields, f->name, f->value);
-  if (err == 0) out->fields.list[out->fields.n - 1].sensitive = f->sensitive;
-  return err;
+/* A field whose name is one of ours. */
+static int add(t2_head *out, t2_str name, t2_str value) {
+  return t2_fields_put(&out->fields, (t2_field){.name = name, .value = value, .sound_name = true});
 }
 
 /* ---- Via ---- */
@@ -106,7 +105,7 @@ static int add_via(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) 
   for (size_t i = 0; i < by.n; i++)
     text_put_char(&text, t2_char_is((uint8_t)by.p[i], T2_CHAR_TOKEN) ? by.p[i] : '-');
   if (by.n == 0) text_put_char(&text, '-');
-  return t2_fields_add(&out->fields, T2_STR("via"), text_end(&text));
+  return add(out, T2_STR("via"), text_end(&text));
 }
 
 /* ---- Forwarded and X-Forwarded-* ---- */
@@ -174,7 +173,7 @@ static int add_forwarded(const t2_head *in, const t2_forward *how, t2_head *out,
   }
   text_put(&text, T2_STR(";proto="));
   text_put(&text, proto(in));
-  return t2_fields_add(&out->fields, T2_STR("forwarded"), text_end(&text));
+  return add(out, T2_STR("forwarded"), text_end(&text));
 }
 
 /* One line of what came, when it is trusted, and `value` behind it: many readers look at a single line only.
@@ -194,13 +193,13 @@ static int add_to_list(const t2_head *in, t2_str name, t2_str value, bool trust,
     if (!text_empty(&text)) text_put(&text, T2_STR(", "));
     text_put(&text, value);
   }
-  return text_empty(&text) ? 0 : t2_fields_add(&out->fields, name, text_end(&text));
+  return text_empty(&text) ? 0 : add(out, name, text_end(&text));
 }
 
 /* What the first one in the way has said stays, when it is trusted. */
 static int add_once(t2_str name, t2_str value, t2_head *out) {
   if (value.n == 0 || t2_fields_get(&out->fields, name)) return 0;
-  return t2_fields_add(&out->fields, name, value);
+  return add(out, name, value);
 }
 
 static bool is_list(t2_str name) {
@@ -237,13 +236,14 @@ int t2_forward_request(const t2_head *in, const t2_forward *how, t2_head *out, t
   for (size_t i = 0; err == 0 && i < in->fields.n; i++) {
     const t2_field *f = &in->fields.list[i];
     fate what = fate_of_field(f);
-    if (what == PASS || (what == FORWARDED && how->trust_peer && !is_list(f->name))) err = pass(f, out);
+    if (what == PASS || (what == FORWARDED && how->trust_peer && !is_list(f->name)))
+      err = t2_fields_put(&out->fields, *f);
   }
   if (err == 0) err = add_forwarding(in, how, out, scratch);
   if (err == 0) err = add_via(in, how->by, out, scratch);
   t2_str id = how->request_id.n ? how->request_id : t2_forward_request_id(in);
-  if (err == 0 && id.n) err = t2_fields_add(&out->fields, T2_STR("x-request-id"), id);
-  return err;
+  if (err || id.n == 0) return err;
+  return t2_fields_put(&out->fields, (t2_field){T2_STR("x-request-id"), id, true, true, false});
 }
 
 int t2_forward_response(const t2_head *in, t2_str by, t2_head *out, t2_buf *scratch) {
@@ -252,7 +252,7 @@ int t2_forward_response(const t2_head *in, t2_str by, t2_head *out, t2_buf *scra
   if (!t2_buf_reserve(scratch, by.n + 8)) return T2_ERR_NOMEM;
   take_control_data(in, out);
   for (size_t i = 0; err == 0 && i < in->fields.n; i++)
-    if (fate_of_field(&in->fields.list[i]) != DROP) err = pass(&in->fields.list[i], out);
+    if (fate_of_field(&in->fields.list[i]) != DROP) err = t2_fields_put(&out->fields, in->fields.list[i]);
   return err ? err : add_via(in, by, out, scratch);
 }
 

@@ -119,7 +119,7 @@ static fault *add_coding(t2_h1_message *message, t2_str value) {
 }
 
 static bool add(t2_h1_message *message, t2_str name, t2_str value) {
-  return t2_fields_add(&message->head.fields, name, value) == 0;
+  return t2_fields_add_sound(&message->head.fields, name, value) == 0;
 }
 
 /* TE is of the connection, but its "trailers" holds all the way (RFC 9110, 10.1.4). */

@@ -86,7 +86,7 @@ static fault *take_start_line(t2_h1_section *section, uint8_t **at, const uint8_
 
 static fault *add_trailer(t2_h1_section *section, t2_str name, t2_str value) {
   if (!t2_h1_may_trail(name)) return NULL;
-  return t2_fields_add(&section->message.head.fields, name, value) ? &t2_h1_no_memory : NULL;
+  return t2_fields_add_sound(&section->message.head.fields, name, value) ? &t2_h1_no_memory : NULL;
 }
 
 static fault *take_field_line(t2_h1_section *section, uint8_t **at, const uint8_t *end) {

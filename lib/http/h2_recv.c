@@ -84,7 +84,7 @@ static int add_field(t2_h2_incoming *in, t2_str name, t2_str value, bool sensiti
     set_host(in, value);
     return 0;
   }
-  int err = t2_fields_add(&head->fields, name, value);
+  int err = t2_fields_add_sound(&head->fields, name, value); /* to nghttp2 */
   if (err == 0 && sensitive) head->fields.list[head->fields.n - 1].sensitive = true;
   return err;
 }

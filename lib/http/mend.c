@@ -148,12 +148,13 @@ int t2_mend_response(const t2_head *in, const t2_mend *how, t2_head *out, t2_buf
   if (!t2_buf_reserve(scratch, text_size(in, how))) return T2_ERR_NOMEM;
   for (size_t i = 0; i < in->fields.n; i++) {
     t2_field f = in->fields.list[i];
+    t2_str value = f.value;
     if (t2_str_eq(f.name, T2_STR("location")))
-      f.value = mend_location(f.value, how, scratch);
+      f.value = mend_location(value, how, scratch);
     else if (t2_str_eq(f.name, T2_STR("set-cookie")))
-      f.value = mend_cookie(f.value, how, scratch);
-    if (t2_fields_add(&out->fields, f.name, f.value)) return T2_ERR_NOMEM;
-    out->fields.list[out->fields.n - 1].sensitive = f.sensitive;
+      f.value = mend_cookie(value, how, scratch);
+    f.sound_value = f.sound_value && f.value.p == value.p && f.value.n == value.n;
+    if (t2_fields_put(&out->fields, f)) return T2_ERR_NOMEM;
   }
   return 0;
 }

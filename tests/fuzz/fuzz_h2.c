@@ -19,7 +19,7 @@ typedef struct user_stream {
 } user_stream;
 
 static void answer(connection *c, t2_h2_stream *stream) {
-  t2_field list[] = {{T2_STR("x-trailer"), T2_STR("1"), false}};
+  t2_field list[] = {{.name = T2_STR("x-trailer"), .value = T2_STR("1")}};
   t2_fields trailers = {.list = list, .n = 1};
   t2_head head = {.status = 103, .content_length = -1, .fields = trailers};
   if (c->options & 1) (void)t2_h2_respond(stream, &head, false);

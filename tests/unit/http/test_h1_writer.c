@@ -339,7 +339,7 @@ static void test_trailers_are_only_what_may_trail(void **state) {
 /* ---- Memory ---- */
 
 static void write_all(t2_test_mem *mem, void *user) {
-  t2_field list[] = {{T2_STR("x"), T2_STR("y"), false}};
+  t2_field list[] = {{.name = T2_STR("x"), .value = T2_STR("y")}};
   t2_head head = {
       .method = T2_STR("GET"), .path = T2_STR("/"), .content_length = -1, .fields = {.list = list, .n = 1}};
   t2_buf out;

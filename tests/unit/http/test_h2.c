@@ -24,9 +24,9 @@ static void test_request_and_response_pass_whole(void **state) {
   pair p;
   pair_init(&p, NULL);
   pair_start(&p);
-  t2_field list[] = {{T2_STR("x-a"), T2_STR("1"), false},
-                     {T2_STR("authorization"), T2_STR("s"), true},
-                     {T2_STR("x-a"), T2_STR("2"), false}};
+  t2_field list[] = {{.name = T2_STR("x-a"), .value = T2_STR("1")},
+                     {.name = T2_STR("authorization"), .value = T2_STR("s"), .sensitive = true},
+                     {.name = T2_STR("x-a"), .value = T2_STR("2")}};
   t2_head head = request_head("POST");
   head.content_length = 5;
   head.fields = (t2_fields){.list = list, .n = 3};
@@ -89,7 +89,8 @@ static void test_trailers_pass_both_ways(void **state) {
   pair_init(&p, NULL);
   pair_start(&p);
   p.server.on_request = answer_head;
-  t2_field list[] = {{T2_STR("x-sum"), T2_STR("42"), false}, {T2_STR("x-b"), T2_STR(""), false}};
+  t2_field list[] = {{.name = T2_STR("x-sum"), .value = T2_STR("42")},
+                     {.name = T2_STR("x-b"), .value = T2_STR("")}};
   t2_fields trailers = {.list = list, .n = 2};
   seen *c = request(&p, "POST", false);
   assert_int_equal(t2_h2_stream_data(c->stream, "x", 1), 0);
@@ -117,13 +118,13 @@ static void test_trailers_of_many_streams_keep_apart(void **state) {
   pair_start(&p);
   seen *c[N];
   for (size_t i = 0; i < 100; i++)
-    large[i] = (t2_field){T2_STR("x-large"), T2_STR("v"), false};
+    large[i] = (t2_field){.name = T2_STR("x-large"), .value = T2_STR("v")};
   for (size_t i = 0; i < N; i++)
     c[i] = request(&p, "POST", false);
   pump(&p);
   for (size_t i = 0; i < N; i++) {
     values[i][0] = (char)('a' + i);
-    list[i] = (t2_field){T2_STR("x-i"), t2_str_of(values[i], 1), false};
+    list[i] = (t2_field){.name = T2_STR("x-i"), .value = t2_str_of(values[i], 1)};
     t2_fields trailers = {.list = list, .n = i + 1};
     assert_int_equal(t2_h2_stream_end(c[i]->stream, &trailers), 0);
     t2_head head = {.status = 200, .content_length = -1, .fields = {.list = large, .n = 100}};

@@ -61,7 +61,7 @@ static int request_of_fields(pair *p, size_t count, size_t value_n, seen **c) {
   t2_field list[200];
   memset(value, 'v', sizeof(value));
   for (size_t i = 0; i < count; i++)
-    list[i] = (t2_field){T2_STR("x"), t2_str_of(value, value_n), false};
+    list[i] = (t2_field){.name = T2_STR("x"), .value = t2_str_of(value, value_n)};
   t2_head head = request_head("POST");
   head.fields = (t2_fields){.list = list, .n = count};
   return try_request(p, &head, false, c);
@@ -111,7 +111,7 @@ static void test_oversized_response_heads_and_trailers_reset_their_stream(void *
   p.options[0].field_max = p.options[1].field_max = 20;
   pair_start(&p);
   for (size_t i = 0; i < 21; i++)
-    list[i] = (t2_field){T2_STR("x"), T2_STR("y"), false};
+    list[i] = (t2_field){.name = T2_STR("x"), .value = T2_STR("y")};
   seen *a = request(&p, "GET", true), *b = request(&p, "POST", false);
   pump(&p);
   t2_head head = {.status = 200, .content_length = -1, .fields = {.list = list, .n = 21}};
@@ -271,7 +271,7 @@ static void test_streams_allocate_nothing_here_in_steady_state(void **state) {
 static void whole_exchange(t2_test_mem *mem, void *user) {
   pair p;
   seen *c = NULL, *d = NULL;
-  t2_field list[] = {{T2_STR("x-trailer"), T2_STR("a value that is no short one"), false}};
+  t2_field list[] = {{.name = T2_STR("x-trailer"), .value = T2_STR("a value that is no short one")}};
   t2_fields trailers = {.list = list, .n = 1};
   t2_head head = request_head("POST");
   head.fields = trailers;
