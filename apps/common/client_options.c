@@ -34,6 +34,10 @@ static size_t session_rows(t2_app_client *client, t2_cli_option *table) {
        "threads that serve, each with uplinks of its own; auto: one a processor (1)", 0, 0},
       {"weight", T2_CLI_NUMBER, &client->weight, "N",
        "of each uplink, beside others of the session: 1 to 1000 (100)", 1, T2_CLIENT_WEIGHT_MAX},
+      {"uplink-plaintext", T2_CLI_FLAG, &o->uplink_plaintext, NULL,
+       "in the clear to entries at http://, where the network encrypts already", 0, 0},
+      {"uplink-plaintext-anywhere", T2_CLI_FLAG, &o->uplink_plaintext_anywhere, NULL,
+       "the same at addresses that are not of a private network", 0, 0},
   };
   memcpy(table, rows, sizeof(rows));
   return T2_COUNT_OF(rows);

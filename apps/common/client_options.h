@@ -5,7 +5,7 @@
 #include <common/dev.h>
 #include <tunnel2/client.h>
 
-#define T2_APP_CLIENT_ROWS 36 /* of the table, at most */
+#define T2_APP_CLIENT_ROWS 40 /* of the table, at most */
 
 typedef struct t2_app_client {
   t2_client_options options;

@@ -140,6 +140,10 @@ size_t t2_app_entry_table(t2_app_entry *entry, t2_cli_option table[T2_APP_ENTRY_
        "what clients dial (https:// and --uplink)", 0, 0},
       {"advertise-public", T2_CLI_TEXT, &o->advertise_public, "URL",
        "what people are told (http:// and --public)", 0, 0},
+      {"uplink-plaintext", T2_CLI_FLAG, &o->uplink_plaintext, NULL,
+       "clients in the clear too, where the network encrypts already; announced as http://", 0, 0},
+      {"uplink-plaintext-anywhere", T2_CLI_FLAG, &o->uplink_plaintext_anywhere, NULL,
+       "the same at addresses that are not of a private network", 0, 0},
       {"limits-file", T2_CLI_TEXT, &entry->limits_file, "FILE",
        "lines of a limit's option and its value, before these here; read again at SIGHUP", 0, 0},
   };

@@ -164,6 +164,12 @@ typedef struct t2_client_options {
    * allocator is used on all of them, callbacks come on the loop's thread as ever. 0: as many as there are
    * processors. 1 where a handler answers; 1. */
   uint32_t workers; /* at most 64 */
+  /* Uplinks in the clear, to entries that are announced as http://, where the network encrypts already: who
+   * is on the way sees and may change tickets and content. Only to addresses (after DNS) that are loopback,
+   * private, link-local, unique local or shared (100.64.0.0/10), unless uplink_plaintext_anywhere is set too.
+   * Not set: such an entry is not dialled, which is said. Set: said in the log at start. */
+  bool uplink_plaintext;
+  bool uplink_plaintext_anywhere; /* with uplink_plaintext */
 } t2_client_options;
 
 /* Sets every option to its default. */

@@ -192,6 +192,12 @@ typedef struct t2_entry_options {
    * what one session or address may have. The allocator is used on all of them, callbacks come on the loop's
    * thread as ever. 0: as many as there are processors; 1. */
   uint32_t workers; /* at most 64 */
+  /* Uplinks are taken in the clear too, and announced as http://, where the network encrypts already: who is
+   * on the way sees and may change tickets and content. uplink_address, and an address in advertise_uplink,
+   * are loopback, private, link-local, unique local or shared (100.64.0.0/10) then, unless
+   * uplink_plaintext_anywhere is set too. Said in the log at start. */
+  bool uplink_plaintext;
+  bool uplink_plaintext_anywhere; /* with uplink_plaintext */
 } t2_entry_options;
 
 /* Sets every option to its default. */

@@ -43,6 +43,8 @@ int t2_client_read_options(t2_client_options *out, const t2_client_options *give
 }
 
 static int check_uplinks(const t2_client_options *o, char *detail, size_t size) {
+  if (o->uplink_plaintext_anywhere && !o->uplink_plaintext)
+    return t2_detail(detail, size, T2_ERR_INVALID, "uplink-plaintext-anywhere needs uplink-plaintext");
   if (o->concurrent_max == 0 || o->concurrent_max > INT32_MAX)
     return t2_detail(detail, size, T2_ERR_INVALID, "at least one exchange at once has to be allowed");
   if (o->uplinks_min == 0 || o->uplinks_min > o->uplinks_max || o->uplinks_max > T2_CLIENT_UPLINKS_MAX)
@@ -237,6 +239,11 @@ int t2_client_new(t2_client **out, uv_loop_t *uv, const t2_client_options *given
 int t2_client_start(t2_client *client) {
   if (client->state != T2_CLIENT_STATE_NEW || client->closing) return T2_ERR_STATE;
   client->state = T2_CLIENT_STATE_RUNNING;
+  if (client->options.uplink_plaintext)
+    t2_log_at(
+        &client->loop->log, WARN, "client",
+        "uplink-plaintext: uplinks to entries at http:// are not encrypted: tickets and all content can be "
+        "read and changed on the way, and nobody can tell who the entry is");
   t2_registrar_start(&client->registrar);
   t2_client_health_start(&client->health);
   return 0;

@@ -205,7 +205,9 @@ static int open_uplinks(t2_client *client, t2_client_slot *slot, const t2_messag
                  .retry_min_ms = o->retry_min_ms,
                  .retry_max_ms = o->retry_max_ms,
                  .instance = client->registrar.instance,
-                 .weight = o->weight},
+                 .weight = o->weight,
+                 .clear = o->uplink_plaintext,
+                 .clear_anywhere = o->uplink_plaintext_anywhere},
       .min = o->uplinks_min,
       .max = o->uplinks_max,
   };

@@ -9,11 +9,12 @@
 #include <wire/ticket.h>
 
 #define HANDSHAKE_TIMEOUT_MS                                                                                 \
-  10000                  /* for the connection with TLS, and again for the answer to the upgrade             \
-                          */
-#define KNOCK_MS    500  /* where nobody listens one can ask again soon: that costs nobody anything */
-#define STABLE_MS   1000 /* up for so long it was good, and what comes after it is no repetition */
-#define REFUSAL_MAX 4096 /* bytes of a refusal's content that are read */
+  10000                   /* for the connection with TLS, and again for the answer to the upgrade            \
+                           */
+#define KNOCK_MS    500   /* where nobody listens one can ask again soon: that costs nobody anything */
+#define STABLE_MS   1000  /* up for so long it was good, and what comes after it is no repetition */
+#define CLEAR_MS    30000 /* until it is said again that an entry's uplinks are not taken in the clear */
+#define REFUSAL_MAX 4096  /* bytes of a refusal's content that are read */
 
 typedef enum uplink_state {
   UPLINK_IDLE,
@@ -35,7 +36,8 @@ struct t2_uplink {
   void *user;
   t2_timer timer; /* WAITING: the next attempt; UPGRADING: the time allowed */
   t2_backoff backoff;
-  unsigned refusals; /* of the ticket, in a row */
+  unsigned refusals;          /* of the ticket, in a row */
+  bool clear, clear_anywhere; /* as the options have them */
   bool was_up;
   uint64_t up_since_ms;
   t2_dial *dial;
@@ -278,10 +280,24 @@ static int ask(t2_uplink *uplink) {
   return err ? err : out->failed ? T2_ERR_NOMEM : 0;
 }
 
+/* Dialled in the clear it would show the ticket, and whatever goes through it, to everybody on the way. */
+static void refuse_clear(t2_uplink *uplink, const char *why, const char *option) {
+  char reason[sizeof(uplink->reason)];
+  snprintf(reason, sizeof(reason), "entry %s takes uplinks in the clear (%.80s)%s: not dialled without %s",
+           uplink->entry, uplink->url, why, option);
+  t2_log_at(&uplink->loop->log, WARN, "client", "%s", reason);
+  uplink->retry_after_ms = CLEAR_MS;
+  fail(uplink, T2_ERR_UNSUPPORTED, 0, reason);
+}
+
 static void on_dialled(t2_dial *attempt, int err, t2_conn *conn, const char *detail, void *user) {
   t2_uplink *uplink = user;
   t2_h1_limits limits;
   uplink->dial = NULL;
+  if (err == T2_ERR_UNSUPPORTED && uplink->target.kind == T2_TARGET_HTTP) {
+    refuse_clear(uplink, " at a public address", "--uplink-plaintext-anywhere");
+    return;
+  }
   if (err) {
     fail(uplink, err, 0, detail);
     return;
@@ -297,16 +313,22 @@ static void on_dialled(t2_dial *attempt, int err, t2_conn *conn, const char *det
 }
 
 static void dial(t2_uplink *uplink) {
+  bool clear = uplink->target.kind == T2_TARGET_HTTP;
   t2_dial_options options = {
       .host = uplink->target.host,
       .port = uplink->target.port,
-      .tls = uplink->tls,
+      .tls = clear ? NULL : uplink->tls,
       .timeout_ms = HANDSHAKE_TIMEOUT_MS,
+      .private_only = clear && !uplink->clear_anywhere,
   };
   uplink->state = UPLINK_DIALLING;
   uplink->error = uplink->status = 0;
   uplink->retry_after_ms = 0;
   t2_buf_reset(&uplink->text);
+  if (clear && !uplink->clear) {
+    refuse_clear(uplink, "", "--uplink-plaintext");
+    return;
+  }
   int err = t2_buf_append_c(&uplink->text, "Bearer ");
   if (err == 0) err = t2_buf_append_str(&uplink->text, uplink->ops.on_dial(uplink, uplink->user));
   if (err == 0) err = t2_dial_start(&uplink->dial, uplink->loop, &options, on_dialled, uplink);
@@ -318,9 +340,11 @@ static void dial(t2_uplink *uplink) {
 int t2_uplink_set_url(t2_uplink *uplink, t2_str url) {
   t2_target target;
   if (t2_str_eq(url, t2_str_c(uplink->url))) return 0;
-  if (url.n > T2_TARGET_MAX || t2_target_parse_https(url, &target, NULL, 0)) return T2_ERR_INVALID;
+  if (url.n > T2_TARGET_MAX || t2_target_parse_uplink(url, &target, NULL, 0)) return T2_ERR_INVALID;
   snprintf(uplink->url, sizeof(uplink->url), "%.*s", T2_STR_ARG(url));
-  return t2_target_parse_https(t2_str_c(uplink->url), &uplink->target, NULL, 0);
+  if (uplink->state == UPLINK_WAITING && uplink->error == T2_ERR_UNSUPPORTED)
+    t2_loop_timer_start(uplink->loop, &uplink->timer, 0); /* it may be another matter now */
+  return t2_target_parse_uplink(t2_str_c(uplink->url), &uplink->target, NULL, 0);
 }
 
 int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_uplink_ops *ops, void *user,
@@ -328,13 +352,15 @@ int t2_uplink_new(t2_uplink **out, const t2_uplink_options *options, const t2_up
   t2_loop *loop = options->proxy->loop;
   t2_target target;
   *out = NULL;
-  int err = t2_target_parse_https(options->url, &target, detail, detail_size);
+  int err = t2_target_parse_uplink(options->url, &target, detail, detail_size);
   if (err) return T2_ERR_INVALID;
   t2_uplink *uplink = t2_calloc(loop->mem, 1, sizeof(*uplink));
   if (!uplink) return T2_ERR_NOMEM;
   uplink->proxy = options->proxy;
   uplink->loop = loop;
   uplink->tls = options->tls;
+  uplink->clear = options->clear;
+  uplink->clear_anywhere = options->clear_anywhere;
   uplink->ops = *ops;
   uplink->user = user;
   t2_timer_init(&uplink->timer, on_timer);

@@ -19,12 +19,14 @@ typedef struct t2_uplink t2_uplink;
 typedef struct t2_uplink_options {
   t2_proxy *proxy;
   t2_str entry;            /* id; copied */
-  t2_str url;              /* "https://host:port"; copied */
+  t2_str url;              /* "https://host:port", or "http://host:port" where `clear` says so; copied */
   t2_tls *tls;             /* ALPN http/1.1; outlives the uplink */
   uint32_t concurrent_max; /* streams the entry may open at once; 0: none for now */
   uint64_t retry_min_ms, retry_max_ms;
   const char *instance; /* UUID of this client; outlives the uplink */
   uint32_t weight;      /* 1 to T2_PTTH_WEIGHT_MAX */
+  bool clear;           /* http:// is dialled, at private addresses */
+  bool clear_anywhere;  /* and at others */
 } t2_uplink_options;
 
 /* Why there is no uplink. */

@@ -68,8 +68,9 @@ int t2_announcement_check(t2_announcement *announcement, const char **detail) {
   announcement->public_tls = without_slash(announcement->public_tls);
   if (!t2_entry_id_valid(announcement->id))
     *detail = "\"id\" is 3 to 63 of a-z, 0-9 and -, without - at either end";
-  else if (!is_origin(announcement->uplink, T2_STR("https://")))
-    *detail = "\"uplink\" is https://HOST[:PORT], at most 512 bytes";
+  else if (!is_origin(announcement->uplink, T2_STR("https://")) &&
+           !is_origin(announcement->uplink, T2_STR("http://")))
+    *detail = "\"uplink\" is https://HOST[:PORT] or, in the clear, http://HOST[:PORT], at most 512 bytes";
   else if (!is_origin(announcement->public_url, T2_STR("http://")) &&
            !is_origin(announcement->public_url, T2_STR("https://")))
     *detail = "\"public\" is http://HOST[:PORT] or https://HOST[:PORT], at most 512 bytes";

@@ -8,9 +8,9 @@
 #define T2_SESSION_URL_MAX  (T2_STORE_URL_MAX + T2_STORE_DOMAIN_MAX + 2 * T2_SESSION_ID_MAX + 16)
 #define T2_SESSION_URLS_MAX 2 /* by one entry */
 
-/* Takes a slash off the end of the URLs, then checks all of it: the id; the uplink "https://HOST[:PORT]"; the
- * public URL "http[s]://HOST[:PORT]"; the domain and "https://HOST[:PORT]" for TLS, which may be empty. 0, or
- * T2_ERR_INVALID with a static sentence in *detail. */
+/* Takes a slash off the end of the URLs, then checks all of it: the id; the uplink and
+ * the public URL "http[s]://HOST[:PORT]"; the domain and "https://HOST[:PORT]" for TLS, which may be empty.
+ * 0, or T2_ERR_INVALID with a static sentence in *detail. */
 int t2_announcement_check(t2_announcement *announcement, const char **detail);
 
 /* Where a name of a session's own is to be found at an entry: "http://NAME" and "https://NAME" with these

@@ -137,6 +137,7 @@ static int check_options(const t2_entry_options *o, char *detail, size_t size) {
   if (err == 0) err = check_h2(o, detail, size);
   if (err == 0) err = t2_entry_check_waits(o, detail, size);
   if (err == 0) err = check_told(o->public_address, o->advertise_public, "public", detail, size);
+  if (err == 0) err = t2_entry_check_plaintext(o, detail, size);
   if (err == 0) err = check_told(o->uplink_address, o->advertise_uplink, "uplink", detail, size);
   if (err) return err;
   if (strlen(o->domain) > 253)
@@ -358,6 +359,7 @@ int t2_entry_start(t2_entry *entry) {
   t2_log_at(&entry->loop->log, INFO, "entry", "entry %s: public on %s%s%s, uplinks on %s", entry->id,
             entry->options.public_address, secure ? " and, by TLS, on " : "", secure ? secure : "",
             entry->options.uplink_address);
+  if (entry->options.uplink_plaintext) t2_entry_warn_plaintext(entry);
   t2_entry_emit(entry, &(t2_entry_event){.type = T2_ENTRY_READY,
                                          .entry = entry->id,
                                          .public_address = entry->options.public_address,

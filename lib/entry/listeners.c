@@ -23,6 +23,8 @@ static void on_shared_request(const t2_server_request *request, void *user) {
       request->h1 && t2_ptth_is_path(request->head) && t2_ptth_check_request(request->head, &why) == 0;
   if (uplink)
     on_uplink_request(request, user);
+  else if (!t2_conn_is_tls(request->transport))
+    t2_exchange_refuse(request->exchange, t2_problem_of_status(400), "this port takes HTTPS");
   else
     t2_entry_on_public_request(request, user);
 }
@@ -181,6 +183,7 @@ static int open_uplink(t2_entry *entry, char *detail, size_t size) {
   options.listener.address = o->uplink_address;
   options.listener.connections_max = o->uplinks_max;
   options.listener.tls = entry->uplink_tls;
+  options.listener.clear_too = o->uplink_plaintext;
   options.h1.header_timeout_ms = o->header_timeout_ms;
   t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_UPLINK);
   return open_server(entry, &entry->uplink_server, &entry->uplink_proxy, &options, on_uplink_request, detail,
@@ -198,6 +201,7 @@ static int open_shared(t2_entry *entry, char *detail, size_t size) {
   options.listener.address = entry->options.uplink_address;
   options.listener.connections_max += entry->options.uplinks_max;
   options.listener.tls = entry->uplink_tls;
+  options.listener.clear_too = entry->options.uplink_plaintext;
   t2_entry_share_passthrough(entry, &options.listener);
   t2_entry_set_lane(entry, &options.listener, T2_ENTRY_LANE_UPLINK);
   return open_server(entry, &entry->uplink_server, &entry->public_proxy, &options, on_shared_request, detail,
@@ -253,7 +257,8 @@ static int note_addresses(t2_entry *entry) {
   if (at) entry->uplinks.tls_port = port_of(at);
   entry->advertised = o->advertise_public != NULL;
   o->advertise_public = s->public_url = advertised(mem, o->advertise_public, "http", s->public_address);
-  o->advertise_uplink = s->uplink_url = advertised(mem, o->advertise_uplink, "https", s->uplink_address);
+  o->advertise_uplink = s->uplink_url =
+      advertised(mem, o->advertise_uplink, o->uplink_plaintext ? "http" : "https", s->uplink_address);
   if (secure && s->public_url) s->public_tls_url = secure_url(entry);
   return s->public_url && s->uplink_url && (s->public_tls_url || !secure) ? 0 : T2_ERR_NOMEM;
 }

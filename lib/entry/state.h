@@ -118,6 +118,13 @@ void t2_entry_move(t2_entry *entry, bool moved);
 void t2_entry_emit(t2_entry *entry, const t2_entry_event *event);
 /* Of options, in numbers: those of requests that wait. Errors as t2_entry_new. */
 int t2_entry_check_waits(const t2_entry_options *options, char *detail, size_t size);
+
+/* ---- plaintext.c: uplinks in the clear ---- */
+
+/* Where they may be: 0, or T2_ERR_INVALID with a detail. */
+int t2_entry_check_plaintext(const t2_entry_options *options, char *detail, size_t size);
+/* Says what is lost by them. */
+void t2_entry_warn_plaintext(const t2_entry *entry);
 /* Ends for good: closes everything, then the ENDED event. */
 void t2_entry_end(t2_entry *entry, int err, const char *reason);
 /* Something is gone: goes on with a drain or a close. */

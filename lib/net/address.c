@@ -33,6 +33,21 @@ bool t2_address_is_literal(t2_str host) {
   return t2_address_parse(&address, host, 0) == 0;
 }
 
+static bool is_private_v4(const uint8_t v4[4]) {
+  return v4[0] == 127 || v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
+         (v4[0] == 192 && v4[1] == 168) || (v4[0] == 169 && v4[1] == 254) ||
+         (v4[0] == 100 && (v4[1] & 0xc0) == 64);
+}
+
+bool t2_address_is_private(const t2_address *address) {
+  const struct in6_addr *v6 = &address->in6.sin6_addr;
+
+  if (address->any.sa_family == AF_INET) return is_private_v4((const uint8_t *)&address->in.sin_addr);
+  if (address->any.sa_family != AF_INET6) return false;
+  if (IN6_IS_ADDR_V4MAPPED(v6)) return is_private_v4(v6->s6_addr + 12);
+  return IN6_IS_ADDR_LOOPBACK(v6) || IN6_IS_ADDR_LINKLOCAL(v6) || (v6->s6_addr[0] & 0xfe) == 0xfc;
+}
+
 uint16_t t2_address_port(const t2_address *address) {
   return ntohs(address->any.sa_family == AF_INET6 ? address->in6.sin6_port : address->in.sin_port);
 }

@@ -21,6 +21,10 @@ int t2_address_parse(t2_address *address, t2_str host, uint16_t port);
 bool t2_address_from(t2_address *address, const struct sockaddr *from);
 /* Is the text a literal address? */
 bool t2_address_is_literal(t2_str host);
+/* Of a network of one's own: loopback, private (RFC 1918), link-local, unique local (RFC 4193), or shared
+ * (RFC 6598: carriers', and that of overlays such as Tailscale's). The address that stands for all is none.
+ */
+bool t2_address_is_private(const t2_address *address);
 uint16_t t2_address_port(const t2_address *address);
 socklen_t t2_address_size(const t2_address *address);
 /* Writes "192.0.2.1:80" or "[2001:db8::1]:80", NUL-terminated; IPv4 within IPv6 (RFC 4291, 2.5.5.2) as IPv4.

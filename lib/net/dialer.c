@@ -23,6 +23,7 @@ struct t2_dial {
   void *user;
   t2_tls *tls;
   uint16_t port;
+  bool private_only, passed_over; /* passed_over: an address was */
   uint64_t timeout_ms;
   t2_flushable starter; /* what cannot be done from within t2_dial_start */
   t2_timer timeout;
@@ -230,6 +231,10 @@ static void add_address(t2_dial *dial, const struct sockaddr *from) {
   t2_address *address = &dial->addresses[dial->address_count];
 
   if (dial->address_count == ADDRESSES_MAX || !t2_address_from(address, from)) return;
+  if (dial->private_only && !t2_address_is_private(address)) {
+    dial->passed_over = true;
+    return;
+  }
   if (address->any.sa_family == AF_INET6)
     address->in6.sin6_port = htons(dial->port);
   else
@@ -260,7 +265,10 @@ static void connect_all(t2_dial *dial) {
     attempt_next(dial);
     return;
   }
-  set_error(dial, T2_ERR_RESOLVE, "the name %s has no address", dial->host);
+  if (dial->passed_over)
+    set_error(dial, T2_ERR_UNSUPPORTED, "%s is at a public address", dial->host);
+  else
+    set_error(dial, T2_ERR_RESOLVE, "the name %s has no address", dial->host);
   give_up(dial);
 }
 
@@ -364,6 +372,7 @@ static int copy_options(t2_dial *dial, const t2_dial_options *options) {
 
   if (!options->unix_path) memcpy(dial->host, options->host.p, options->host.n);
   dial->port = options->port;
+  dial->private_only = options->private_only;
   dial->timeout_ms = options->timeout_ms ? options->timeout_ms : TIMEOUT_DEFAULT;
   dial->tls = options->tls ? t2_tls_ref(options->tls) : NULL;
   dial->server_name = t2_strndup(mem, name.p, name.n);

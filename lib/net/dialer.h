@@ -15,11 +15,12 @@ typedef struct t2_dial_options {
   t2_tls *tls;           /* NULL: clear */
   t2_str server_name;    /* verified and sent as SNI (not for addresses); empty: host */
   uint64_t timeout_ms;   /* for all of it; 0: 10 s */
+  bool private_only;     /* addresses that are not t2_address_is_private are passed over */
 } t2_dial_options;
 
 /* err 0: conn is the callee's, who sets ops at once or closes it. Else conn is NULL, err is what the last
- * address failed with (T2_ERR_REFUSED, T2_ERR_RESOLVE, T2_ERR_TIMEOUT, T2_ERR_TLS, T2_ERR_CERTIFICATE, ...),
- * and detail a sentence. */
+ * address failed with (T2_ERR_REFUSED, T2_ERR_RESOLVE, T2_ERR_TIMEOUT, T2_ERR_TLS, T2_ERR_CERTIFICATE, ...;
+ * T2_ERR_UNSUPPORTED: private_only, and there are only others), and detail a sentence. */
 typedef void (*t2_dial_cb)(t2_dial *dial, int err, t2_conn *conn, const char *detail, void *user);
 
 /* Starts; cb comes exactly once, later, never from inside. Options are copied. 0, T2_ERR_INVALID or

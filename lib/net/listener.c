@@ -20,6 +20,7 @@ struct t2_listener {
   t2_loop *loop;
   int fd;
   t2_tls *tls;
+  bool clear_too;
   unsigned connections, connections_max;
   uint64_t handshake_timeout_ms, proxy_header_ms, hello_ms;
   const t2_pass_ops *pass;
@@ -141,10 +142,8 @@ static void on_opening_close(t2_conn *conn, int err, void *user) {
 static const t2_conn_ops opening_ops = {.on_data = t2_conn_ignore_data, .on_close = on_opening_close};
 
 /* Ready, or by TLS to be so. */
-static void open_conn(t2_conn *conn, void *user) {
-  t2_listener *listener = user;
-
-  if (listener->tls) {
+static void open_conn(t2_conn *conn, bool clear, t2_listener *listener) {
+  if (listener->tls && !clear) {
     t2_conn_open_tls(conn, listener->tls, T2_STR_NULL, listener->handshake_timeout_ms, on_ready);
   } else {
     t2_conn_open(conn);
@@ -155,8 +154,8 @@ static void open_conn(t2_conn *conn, void *user) {
 static void on_hello(t2_conn *conn, int err, t2_str server_name, void *user) {
   t2_listener *listener = user;
 
-  if (!listener->pass->wants(err, server_name, listener->pass_user)) {
-    open_conn(conn, listener);
+  if (!listener->pass || !listener->pass->wants(err, server_name, listener->pass_user)) {
+    open_conn(conn, listener->clear_too && err == T2_ERR_PROTOCOL, listener);
     return;
   }
   t2_conn_open(conn);
@@ -174,10 +173,10 @@ static void choose_or_open(t2_conn *conn, void *user) {
                              &conn->from);
   if (err)
     t2_conn_fail(conn, err, "there are as many from this address as there may be");
-  else if (listener->pass)
+  else if (listener->pass || listener->clear_too)
     t2_conn_await_hello(conn, listener->hello_ms, on_hello);
   else
-    open_conn(conn, user);
+    open_conn(conn, false, listener);
 }
 
 /* Takes the descriptor over, also when it fails. */
@@ -287,7 +286,8 @@ static t2_listener *listener_new(t2_loop *loop, const t2_listener_options *optio
   listener->proxy_header_ms = options->proxy_header_ms;
   listener->pass = options->pass;
   listener->pass_user = options->pass_user;
-  listener->hello_ms = options->hello_ms;
+  listener->hello_ms = options->hello_ms ? options->hello_ms : HANDSHAKE_TIMEOUT_DEFAULT;
+  listener->clear_too = options->clear_too;
   listener->deal = options->deal;
   listener->deal_user = options->deal_user;
   listener->fed = options->fed;

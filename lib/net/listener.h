@@ -36,6 +36,7 @@ typedef struct t2_listener_options {
                                127.0.0.1); port 0: any. "fd:N": a socket that listens already, the listener's
                                from t2_listener_new on if that succeeds */
   t2_tls *tls;              /* NULL: clear */
+  bool clear_too;           /* what does not begin as a TLS client does is taken in the clear */
   unsigned backlog;         /* 0: 1024 */
   unsigned connections_max; /* open at once, handshakes included; 0: no bound. Past it accepting pauses until
                                one closes */
@@ -46,7 +47,7 @@ typedef struct t2_listener_options {
   uint64_t proxy_header_ms;
   const t2_pass_ops *pass; /* NULL: none is passed on; outlives the listener */
   void *pass_user;
-  uint64_t hello_ms;   /* for the hello, where it is read */
+  uint64_t hello_ms;   /* for the hello, where it is read; 0: 10 s */
   t2_accepts *accepts; /* whom it lets in, and counts; outlives the connections. NULL: everybody, uncounted */
   bool held;           /* nothing is accepted until t2_listener_hold says so */
   const t2_deal_ops *deal; /* NULL: all are its own; outlives the listener */

@@ -130,15 +130,26 @@ int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_
   return parse_rest(text, 0, target, &p);
 }
 
+static int parse_server(t2_str text, bool clear, t2_target *target, const problem *p) {
+  t2_str scheme, rest;
+  *target = (t2_target){0};
+  if (text.n > T2_TARGET_MAX) return wrong(p, T2_ERR_INVALID, "the URL is too long");
+  if (!split_scheme(text, &scheme, &rest)) return wrong(p, T2_ERR_INVALID, "that is no URL");
+  clear = clear && t2_str_eq_nocase(scheme, T2_STR("http"));
+  if (!clear && !t2_str_eq_nocase(scheme, T2_STR("https")))
+    return wrong(p, T2_ERR_UNSUPPORTED, "only https is spoken");
+  target->kind = clear ? T2_TARGET_HTTP : T2_TARGET_HTTPS;
+  return parse_rest(rest, clear ? 80 : 443, target, p);
+}
+
 int t2_target_parse_https(t2_str text, t2_target *target, char *detail, size_t detail_size) {
   problem p = {.size = detail_size, .forms = "https://HOST:PORT", .text = text};
-  t2_str scheme, rest;
   p.detail = detail;
-  *target = (t2_target){0};
-  if (text.n > T2_TARGET_MAX) return wrong(&p, T2_ERR_INVALID, "the URL is too long");
-  if (!split_scheme(text, &scheme, &rest)) return wrong(&p, T2_ERR_INVALID, "that is no URL");
-  if (!t2_str_eq_nocase(scheme, T2_STR("https")))
-    return wrong(&p, T2_ERR_UNSUPPORTED, "only https is spoken");
-  target->kind = T2_TARGET_HTTPS;
-  return parse_rest(rest, 443, target, &p);
+  return parse_server(text, false, target, &p);
+}
+
+int t2_target_parse_uplink(t2_str text, t2_target *target, char *detail, size_t detail_size) {
+  problem p = {.size = detail_size, .forms = "https://HOST:PORT or http://HOST:PORT", .text = text};
+  p.detail = detail;
+  return parse_server(text, true, target, &p);
 }

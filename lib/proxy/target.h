@@ -31,5 +31,7 @@ typedef struct t2_target {
 int t2_target_parse(t2_str text, t2_target *target, char *detail, size_t detail_size);
 /* A server: "https://host", "https://host:8443/". As above. */
 int t2_target_parse_https(t2_str text, t2_target *target, char *detail, size_t detail_size);
+/* Where uplinks go: that, or "http://host:port" for one in the clear (T2_TARGET_HTTP). As above. */
+int t2_target_parse_uplink(t2_str text, t2_target *target, char *detail, size_t detail_size);
 
 #endif

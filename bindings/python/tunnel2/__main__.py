@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--connect-timeout", type=float, metavar="SECONDS", help="to the origin (5)")
     add("--response-timeout", type=float, metavar="SECONDS", help="from the end of a request to the answer (30)")
     add("--uplinks", metavar="N|auto", help="to each entry, 1 to 16; auto: one, and more while they are busy (1)")
+    add("--uplink-plaintext", action="store_true",
+        help="in the clear to entries at http://, where the network encrypts already")
+    add("--uplink-plaintext-anywhere", action="store_true",
+        help="the same at addresses that are not of a private network")
     add("--weight", type=int, metavar="N", help="of each uplink, beside others of the session: 1 to 1000 (100)")
     add("--health", metavar="/PATH|connect", help="asked of TARGET: while that fails, no requests are taken")
     add("--health-interval", type=float, metavar="SECONDS", help="from one time to the next; 1 while it fails (10)")

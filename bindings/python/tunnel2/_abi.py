@@ -66,7 +66,8 @@ class ClientOptions(Structure):
         ("token_file", c_char_p), ("dev_state_dir", c_char_p), ("uplinks_min", c_uint32), ("uplinks_max", c_uint32),
         ("weight", c_uint32), ("health", c_char_p), ("health_interval_ms", c_uint64), ("health_timeout_ms", c_uint64),
         ("health_failures", c_uint32), ("health_passes", c_uint32), ("connect_failures_max", c_uint32),
-        ("sticky_cookie", c_char_p), ("sticky_header", c_char_p), ("workers", c_uint32),
+        ("sticky_cookie", c_char_p), ("sticky_header", c_char_p), ("workers", c_uint32), ("uplink_plaintext", c_bool),
+        ("uplink_plaintext_anywhere", c_bool),
     ]
 
 

@@ -46,6 +46,8 @@ class Options(TypedDict, total=False):
     sticky_cookie: str  # requests with the same value of it go to the same client, as long as it is there
     sticky_header: str  # likewise, by a header field
     workers: int  # threads that serve an origin; 0: one a processor
+    uplink_plaintext: bool  # uplinks in the clear to entries at http://, where the network encrypts already
+    uplink_plaintext_anywhere: bool  # and at addresses that are not of a private network
     hostnames: Iterable[str]  # http, tls: names of one's own that point to the entry
     connect_timeout: float  # to the origin
     response_timeout: float  # from the end of a request to the head of its answer
@@ -166,6 +168,7 @@ _SCALARS: dict[str, Tuple[str, Callable[[Any], Any]]] = {
     "connect_failures_max": ("connect_failures_max", _number(32)),
     "sticky_cookie": ("sticky_cookie", _text), "sticky_header": ("sticky_header", _text),
     "workers": ("workers", _number(32)),
+    "uplink_plaintext": ("uplink_plaintext", bool), "uplink_plaintext_anywhere": ("uplink_plaintext_anywhere", bool),
 }
 
 # The list, and its count.

@@ -275,6 +275,7 @@ SYSTEMS = {
     "haproxy": (haproxy, ["haproxy"]),
     "haproxy-tcp": (haproxy_tcp, ["haproxy"]),
     "ours": (ours_with(), []),
+    "ours-plaintext": (ours_with(["--uplink-plaintext"], ["--uplink-plaintext"]), []),
     "rathole": (rathole, ["rathole"]),
     "frp": (frp, ["frps", "frpc"]),
     "chisel": (chisel, ["chisel"]),

@@ -65,6 +65,32 @@ static void test_system_structures_are_copied_by_family(void **state) {
   assert_false(t2_address_from(&to, &from.any));
 }
 
+static bool is_private(const char *text) {
+  t2_address address;
+  assert_int_equal(t2_address_parse(&address, t2_str_c(text), 1), 0);
+  return t2_address_is_private(&address);
+}
+
+static void test_networks_of_ones_own_are_told_from_the_public_one(void **state) {
+  const char *const own[] = {"127.0.0.1",       "127.255.255.255", "10.0.0.0",        "10.255.255.255",
+                             "172.16.0.0",      "172.31.255.255",  "192.168.0.0",     "192.168.255.255",
+                             "169.254.0.1",     "100.64.0.0",      "100.127.255.255", "::1",
+                             "fe80::1",         "febf::1",         "fc00::",          "fdff:ffff::1",
+                             "::ffff:10.0.0.1", "::ffff:127.0.0.1"};
+  const char *const others[] = {
+      "0.0.0.0",         "8.8.8.8",        "9.255.255.255", "11.0.0.0",    "126.0.0.1",
+      "128.0.0.1",       "172.15.255.255", "172.32.0.0",    "192.167.0.1", "192.169.0.1",
+      "169.253.255.255", "100.63.255.255", "100.128.0.0",   "192.0.2.1",   "::",
+      "2001:db8::1",     "fbff::1",        "fe00::1",       "fec0::1",     "ff02::1",
+      "::10.0.0.1",      "::ffff:8.8.8.8"};
+  t2_address none = {.any = {.sa_family = AF_UNIX}};
+  for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+    assert_true(is_private(own[i]));
+  for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+    assert_false(is_private(others[i]));
+  assert_false(t2_address_is_private(&none));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_literals_are_told_from_names),
@@ -72,6 +98,7 @@ int main(void) {
       cmocka_unit_test(test_text_and_back),
       cmocka_unit_test(test_longest_address_fits),
       cmocka_unit_test(test_system_structures_are_copied_by_family),
+      cmocka_unit_test(test_networks_of_ones_own_are_told_from_the_public_one),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
