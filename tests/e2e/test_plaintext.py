@@ -99,7 +99,8 @@ def test_a_client_does_not_dial_a_public_address(site, origin):
     (["--uplink", "0.0.0.0:0", "--advertise-uplink", "http://10.0.0.1:1", CLEAR], "0.0.0.0 is not of a private"),
     (["--uplink", "[::]:0", "--advertise-uplink", "http://10.0.0.1:1", CLEAR], ":: is not of a private"),
     (["--uplink", "203.0.113.7:0", CLEAR], "203.0.113.7 is not of a private"),
-    (["--uplink", "127.0.0.1:0", "--advertise-uplink", "http://[2001:db8::1]:1", CLEAR], "2001:db8::1 is not of a private"),
+    (["--uplink", "127.0.0.1:0", "--advertise-uplink", "http://[2001:db8::1]:1", CLEAR],
+     "2001:db8::1 is not of a private"),
     (["--uplink", "127.0.0.1:0", "--advertise-uplink", "http://10.0.0.1:1"], "needs uplink-plaintext"),
     (["--uplink", "127.0.0.1:0", ANYWHERE], "needs uplink-plaintext"),
 ])
