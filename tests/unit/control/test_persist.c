@@ -152,7 +152,7 @@ static void test_what_is_wrong_is_said_with_its_place(void **state) {
       {SESSION("web", "", ",\"void_until\":0"), "sessions[0]: a value"},
       {SESSION("web", "a\\\"b", ",\"void_until\":0"), "sessions[0]: a value"},
       {ENTRY("e-1", "a b", "https://h"), "entries[0]: a value"},
-      {ENTRY("e-1", "gate", "http://h"), "entries[0]: a value"},
+      {ENTRY("e-1", "gate", "ftp://h"), "entries[0]: a value"},
       {ENTRY("E", "gate", "https://h"), "entries[0]: a value"},
   };
   for (size_t i = 0; i < T2_COUNT_OF(bad); i++) {
