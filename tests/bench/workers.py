@@ -2,7 +2,7 @@
 """What a request costs an entry of one worker, one of several, and one of several that it crosses in.
 
     tests/bench/workers.py [--bin DIR] [REQUESTS]    counts instructions, with valgrind
-    tests/bench/workers.py [--bin DIR] --load SECONDS    measures throughput with wrk, on a machine that does nothing else
+    tests/bench/workers.py [--bin DIR] --load SECONDS    measures throughput with wrk, on a machine without other work
 
 Of a client with one uplink and public connections that are dealt to two workers half of the requests cross.
 """

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         help="in the clear to entries at http://, where the network encrypts already")
     add("--uplink-plaintext-anywhere", action="store_true",
         help="the same at addresses that are not of a private network")
+    add("--workers", metavar="N|auto", help="threads that serve an origin; auto: one a processor (1)")
     add("--weight", type=int, metavar="N", help="of each uplink, beside others of the session: 1 to 1000 (100)")
     add("--health", metavar="/PATH|connect", help="asked of TARGET: while that fails, no requests are taken")
     add("--health-interval", type=float, metavar="SECONDS", help="from one time to the next; 1 while it fails (10)")
@@ -101,6 +102,14 @@ def _split(words: list[str], separator: str, what: str) -> list[tuple[str, str]]
     return pairs
 
 
+def _workers(text: str) -> int:
+    if text == "auto":
+        return 0
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise errors.InvalidError(errors.INVALID, f"--workers {text}: 1 to 64, or auto, is taken")
+    return int(text)
+
+
 def _uplinks(text: str) -> dict[str, int]:
     if text == "auto":
         return {"uplinks_max": 16}
@@ -117,6 +126,8 @@ def _options(given: argparse.Namespace) -> dict[str, Any]:
         options["add_headers"] = _split(options["add_headers"], ":", "add-header")
     if "uplinks" in options:
         options.update(_uplinks(options.pop("uplinks")))
+    if "workers" in options:
+        options["workers"] = _workers(options["workers"])
     options["log_level"] = LEVELS[given.log_level]
     return options
 
