@@ -252,8 +252,7 @@ static int submit_settings(t2_h2 *h2) {
   }
   int err = nghttp2_submit_settings(h2->session, NGHTTP2_FLAG_NONE, entries, n);
   if (err == 0)
-    err = nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0,
-                                                (int32_t)h2->options.connection_window);
+    err = nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)h2->window);
   h2->unsettled = 1;
   return error_of_nghttp2(err);
 }
@@ -268,6 +267,8 @@ int t2_h2_new(t2_h2 **out, const t2_allocator *mem, const t2_h2_options *options
   h2->stream_window = options->stream_window;
   h2->callbacks = *callbacks;
   h2->user = user;
+  t2_h2_bdp_init(&h2->bdp, options->connection_window);
+  h2->window = t2_h2_flow_window(h2);
   h2->nghttp2_mem = (nghttp2_mem){(void *)(uintptr_t)mem, mem_malloc, mem_free, mem_calloc, mem_realloc};
   t2_list_init(&h2->live);
   t2_list_init(&h2->spare);

@@ -63,6 +63,9 @@ typedef struct t2_h2_callbacks {
   void (*on_settled)(t2_h2 *h2, void *user);
   void (*on_goaway)(t2_h2 *h2, uint32_t code, void *user);
   void (*on_pong)(t2_h2 *h2, void *user);
+  /* A clock in microseconds, never 0, from anywhere on. With it the connection's window follows bandwidth and
+   * delay (h2_bdp.h), up to what the options say; without, it is that from the beginning. */
+  uint64_t (*clock_us)(void *user);
   /* Server: the client has called t2_h2_reattach. */
   void (*on_reattach)(t2_h2 *h2, void *user);
   /* There may be output: t2_h2_flush should be called soon. Comes from any t2_h2_* call. */
@@ -74,7 +77,7 @@ typedef struct t2_h2_options {
   size_t stream_size;         /* of the user's stream struct; at least sizeof(t2_h2_stream) */
   uint32_t concurrent_max;    /* streams we let the peer open at once (0: none, for clients) */
   uint32_t stream_window;     /* bytes; SETTINGS_INITIAL_WINDOW_SIZE (until the peer acknowledges: 65,535) */
-  uint32_t connection_window; /* bytes */
+  uint32_t connection_window; /* bytes, at most */
   size_t field_section_max;   /* bytes as RFC 9113, 6.5.2 counts them */
   size_t field_max;           /* fields in a section */
   bool extended_connect;      /* server: offer RFC 8441 */

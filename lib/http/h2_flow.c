@@ -8,6 +8,37 @@ static bool is_narrow(const t2_h2 *h2) {
   return h2->stream_window < h2->options.stream_window;
 }
 
+/* ---- The connection's window ---- */
+
+static const uint8_t way[8] = "the way"; /* of a PING that measures it */
+
+uint32_t t2_h2_flow_window(const t2_h2 *h2) {
+  return h2->callbacks.clock_us ? h2->bdp.window : h2->options.connection_window;
+}
+
+static void follow(t2_h2 *h2) {
+  if (h2->window == h2->bdp.window) return;
+  if (nghttp2_session_set_local_window_size(h2->session, NGHTTP2_FLAG_NONE, 0, (int32_t)h2->bdp.window))
+    return;
+  h2->window = h2->bdp.window;
+  t2_h2_wake(h2);
+}
+
+static void measure(t2_h2 *h2) {
+  bool ask = t2_h2_bdp_ask(&h2->bdp, h2->callbacks.clock_us(h2->user));
+  follow(h2);
+  if (ask && nghttp2_submit_ping(h2->session, NGHTTP2_FLAG_NONE, way) == 0) t2_h2_wake(h2);
+}
+
+bool t2_h2_flow_answered(t2_h2 *h2, const uint8_t opaque[8]) {
+  if (!h2->callbacks.clock_us || memcmp(opaque, way, sizeof(way)) != 0) return false;
+  t2_h2_bdp_answered(&h2->bdp, h2->callbacks.clock_us(h2->user));
+  follow(h2);
+  return true;
+}
+
+/* ---- Content ---- */
+
 /* The connection's window is given back as bytes come: what the user holds is bounded by each stream's own,
  * so that streams that stand still never stop those that move. A peer that has not said that it knows of
  * smaller ones may fill all of them as they were: until then the connection's window is the bound. */
@@ -18,6 +49,7 @@ void t2_h2_flow_came(t2_h2_stream *stream, size_t n) {
     stream->unreturned += n;
   else
     nghttp2_session_consume_connection(h2->session, n);
+  if (h2->callbacks.clock_us && t2_h2_bdp_came(&h2->bdp, n)) measure(h2);
 }
 
 static void give_back(t2_h2_stream *stream, size_t n) {

@@ -207,7 +207,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     on_settings_frame(h2, (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0);
     break;
   case NGHTTP2_PING:
-    if ((frame->hd.flags & NGHTTP2_FLAG_ACK) && h2->callbacks.on_pong) h2->callbacks.on_pong(h2, h2->user);
+    if (!(frame->hd.flags & NGHTTP2_FLAG_ACK) || t2_h2_flow_answered(h2, frame->ping.opaque_data)) break;
+    if (h2->callbacks.on_pong) h2->callbacks.on_pong(h2, h2->user);
     break;
   case NGHTTP2_GOAWAY:
     h2->going = true;

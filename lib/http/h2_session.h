@@ -4,6 +4,7 @@
 #define T2_HTTP_H2_SESSION_H
 
 #include <http/h2.h>
+#include <http/h2_bdp.h>
 #include <http/h2_scan.h>
 #include <nghttp2/nghttp2.h>
 
@@ -47,7 +48,9 @@ struct t2_h2 {
   uint32_t stream_window; /* of all streams */
   unsigned unsettled;     /* SETTINGS that the peer has not acknowledged */
   uint32_t widened;       /* bytes of window that some have beyond that */
-  bool going;             /* the peer's GOAWAY came */
+  t2_h2_bdp bdp;
+  uint32_t window; /* of the connection, in bytes */
+  bool going;      /* the peer's GOAWAY came */
   t2_h2_guard guard;
   t2_h2_abuse gave_up_for;
   /* Server: the streams opened last, each id twice, and one more when the peer has ended or reset it: nothing
@@ -74,6 +77,10 @@ void t2_h2_wake(t2_h2 *h2);
 
 /* Content has come that is given to the user. */
 void t2_h2_flow_came(t2_h2_stream *stream, size_t n);
+/* How large the connection's window is to begin with. */
+uint32_t t2_h2_flow_window(const t2_h2 *h2);
+/* A PING's answer: was the PING one of those that measure the way? */
+bool t2_h2_flow_answered(t2_h2 *h2, const uint8_t opaque[8]);
 /* The peer has acknowledged SETTINGS. */
 void t2_h2_flow_settled(t2_h2 *h2);
 /* The stream is over: what it had been given is free for others. */

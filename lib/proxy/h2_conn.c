@@ -292,6 +292,11 @@ static void on_wake(t2_h2 *h2, void *user) {
   if (h2_conn->conn && !h2_conn->closing) t2_conn_wake(h2_conn->conn);
 }
 
+static uint64_t clock_us(void *user) {
+  (void)user;
+  return uv_hrtime() / 1000 + 1;
+}
+
 static const t2_h2_callbacks h2_callbacks = {
     .on_head = on_head,
     .on_data = on_stream_data,
@@ -302,6 +307,7 @@ static const t2_h2_callbacks h2_callbacks = {
     .on_settled = on_settled,
     .on_goaway = on_goaway,
     .on_pong = on_pong,
+    .clock_us = clock_us,
     .on_reattach = on_reattach,
     .wake = on_wake,
 };
